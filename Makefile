@@ -1,0 +1,43 @@
+# Everything a person or CI runs. CI runs `make test` and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types imports unit lock clean
+
+help:            ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+demo: .venv/demo ## install what the demo needs, then render demo/jobs.csv on an embedded stack into demo-out/
+	$(BIN)/dubline demo
+
+test: lint types imports unit   ## everything CI checks
+
+lint: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: .venv/dev
+	$(BIN)/mypy
+
+imports: .venv/dev
+	$(BIN)/lint-imports
+
+unit: .venv/dev
+	$(BIN)/pytest
+
+lock: .venv/dev  ## write constraints.txt anew: the newest versions that pyproject.toml allows, on every platform
+	$(BIN)/uv pip compile --quiet --universal --upgrade --all-extras --no-header --no-annotate \
+	    --no-emit-index-url --python-version 3.11 pyproject.toml -o constraints.txt
+
+clean:           ## remove what make made
+	rm -rf .venv demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info build
+
+.venv/demo: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --constraint constraints.txt --editable '.[local,worker]'
+	touch $@
+
+.venv/dev: .venv/demo
+	$(PIP) install --constraint constraints.txt --editable '.[local,worker,dev]'
+	touch $@

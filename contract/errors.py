@@ -1,0 +1,217 @@
+"""Everything that can go wrong, as one tree. The branch decides whether a job is tried again.
+
+    DublineError
+    ├── ConfigurationError        configuration        a setting, a credential or a service is wrong: a person must act
+    │   └── StoreRefused          store_refused        the store fails the conditional-put test
+    ├── InputRejected             input_rejected       the request or its media: never tried again
+    │   ├── BadRequest            bad_request          rows of a CSV that cannot become jobs
+    │   ├── BatchConflict         batch_conflict       a batch of that name holds other rows
+    │   ├── NotFound              not_found            no such batch or job
+    │   ├── InputNotFound         input_not_found      the key does not exist
+    │   ├── InputForbidden        input_forbidden      the store refuses to read the key
+    │   ├── InputChanged          input_changed        the object is not the one that was submitted
+    │   ├── SourceUnsupported     source_unsupported   a kind of address this version does not fetch
+    │   ├── EmptyInput            input_empty          zero bytes
+    │   ├── NotMedia              not_media            not a media file, or one without its index (moov)
+    │   ├── FormatForbidden       format_forbidden     a playlist, a concat script, or a codec off the list
+    │   ├── NoVideo               no_video             no video stream, or none of its frames decodes
+    │   ├── NoAudio               no_audio             no audio stream, or none of its samples decodes
+    │   ├── AudioTooShort         audio_too_short      under 40 ms, one output frame
+    │   ├── NoFace                no_face              no frame of the source shows a usable face
+    │   ├── TimestampGap          timestamp_gap        frames that lie further apart than a video's do
+    │   ├── InputTooLarge         input_too_large      bytes, pixels or seconds over the configured limit
+    │   └── DecodeLimit           decode_limit         decoding ran into its memory, CPU or wall-clock bound
+    ├── TemporaryFailure          temporary_failure    not the input's fault: tried again
+    │   ├── StoreUnavailable      store_unavailable    S3 is away, slow or throttling
+    │   ├── BrokerUnavailable     broker_unavailable   Redis is away
+    │   ├── ResourceExhausted     resource_exhausted   disk or memory of the worker
+    │   └── EngineFailed          engine_failed        the engine or its device failed
+    ├── Cancelled                 cancelled            a person cancelled the job
+    └── LeaseLost                 lease_lost           another worker holds the job now: stop, say nothing
+
+A message states the fact, the place and the remedy. The code is stable: scripts and manifests rely on it.
+"""
+
+from typing import ClassVar
+
+
+class DublineError(Exception):
+    """Base of all errors that Dubline raises on purpose."""
+
+    code: ClassVar[str] = "dubline"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class ConfigurationError(DublineError):
+    """A setting, a credential or a service is wrong: a person must act."""
+
+    code = "configuration"
+
+
+class StoreRefused(ConfigurationError):
+    """The store does not keep the promise that the commit rests on."""
+
+    code = "store_refused"
+
+
+class InputRejected(DublineError):
+    """The request or its media cannot be rendered, now or later."""
+
+    code = "input_rejected"
+
+
+class BadRequest(InputRejected):
+    """Rows of a CSV that cannot become jobs; `faults` lists each with its line."""
+
+    code = "bad_request"
+
+
+class BatchConflict(InputRejected):
+    """A batch of that name exists and holds other rows."""
+
+    code = "batch_conflict"
+
+
+class NotFound(InputRejected):
+    """No such batch or job."""
+
+    code = "not_found"
+
+
+class InputNotFound(InputRejected):
+    """The key does not exist."""
+
+    code = "input_not_found"
+
+
+class InputForbidden(InputRejected):
+    """The store refuses to read the key."""
+
+    code = "input_forbidden"
+
+
+class InputChanged(InputRejected):
+    """The object is not the one that was submitted."""
+
+    code = "input_changed"
+
+
+class SourceUnsupported(InputRejected):
+    """A kind of address that this version does not fetch."""
+
+    code = "source_unsupported"
+
+
+class EmptyInput(InputRejected):
+    """A file of zero bytes."""
+
+    code = "input_empty"
+
+
+class NotMedia(InputRejected):
+    """Not a media file, or one without its index."""
+
+    code = "not_media"
+
+
+class FormatForbidden(InputRejected):
+    """A playlist, a concat script, or a container or codec that is not on the list."""
+
+    code = "format_forbidden"
+
+
+class NoVideo(InputRejected):
+    """No video stream, or none of its frames decodes."""
+
+    code = "no_video"
+
+
+class NoAudio(InputRejected):
+    """No audio stream, or none of its samples decodes."""
+
+    code = "no_audio"
+
+
+class AudioTooShort(InputRejected):
+    """Less audio than one output frame."""
+
+    code = "audio_too_short"
+
+
+class NoFace(InputRejected):
+    """No frame of the source shows a usable face."""
+
+    code = "no_face"
+
+
+class TimestampGap(InputRejected):
+    """Two frames lie further apart than a video's do."""
+
+    code = "timestamp_gap"
+
+
+class InputTooLarge(InputRejected):
+    """Bytes, pixels or seconds over the configured limit."""
+
+    code = "input_too_large"
+
+
+class DecodeLimit(InputRejected):
+    """Decoding ran into its memory, CPU or wall-clock bound."""
+
+    code = "decode_limit"
+
+
+class TemporaryFailure(DublineError):
+    """Not the input's fault: the job is tried again."""
+
+    code = "temporary_failure"
+    retryable = True
+
+
+class StoreUnavailable(TemporaryFailure):
+    """S3 is away, slow or throttling."""
+
+    code = "store_unavailable"
+
+
+class BrokerUnavailable(TemporaryFailure):
+    """Redis is away."""
+
+    code = "broker_unavailable"
+
+
+class ResourceExhausted(TemporaryFailure):
+    """The worker's disk or memory is full."""
+
+    code = "resource_exhausted"
+
+
+class EngineFailed(TemporaryFailure):
+    """The engine or its device failed."""
+
+    code = "engine_failed"
+
+
+class Cancelled(DublineError):
+    """A person cancelled the job."""
+
+    code = "cancelled"
+
+
+class LeaseLost(DublineError):
+    """Another worker holds the job now."""
+
+    code = "lease_lost"
+
+
+def _classes(root: type[DublineError]) -> list[type[DublineError]]:
+    return [root, *(found for child in root.__subclasses__() for found in _classes(child))]
+
+
+BY_CODE: dict[str, type[DublineError]] = {each.code: each for each in _classes(DublineError)}
+"""Every class by its stable code, to raise again what a child process or a manifest reports."""

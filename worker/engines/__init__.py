@@ -1,0 +1,1 @@
+"""Engines: face crops and audio in, mouths out. The port is base.py."""

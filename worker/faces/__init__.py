@@ -1,0 +1,1 @@
+"""Find a face, follow it, and say where its mouth is."""

@@ -1,0 +1,1 @@
+"""Decode, normalise, blend and encode: everything that touches libav."""
