@@ -1,0 +1,81 @@
+"""The queue: Celery on Redis, one task, settings that were measured (reliability.md 4.4)."""
+
+from celery import Celery
+from celery.exceptions import OperationalError as CeleryOperationalError
+from kombu.entity import Queue
+from kombu.exceptions import OperationalError
+
+from contract.errors import BrokerUnavailable
+from contract.job import Delivery, Priority
+from contract.settings import Settings
+
+QUEUE = "dubline"
+TASK = "dubline.render"
+VISIBILITY_SECONDS = 120
+"""After this long without a beat the broker delivers a message again."""
+
+# kombu's Redis transport: 0 is served first.
+_PRIORITIES: dict[Priority, int] = {"high": 0, "normal": 3, "low": 6}
+
+
+def make_app(settings: Settings) -> Celery:
+    """The Celery app of this process; nothing connects yet."""
+    app = Celery("dubline", broker=settings.redis_url.get_secret_value())
+    app.conf.update(
+        # JSON only, and no results: what a job made is its manifest.
+        accept_content=["json"],
+        task_serializer="json",
+        result_backend=None,
+        task_ignore_result=True,
+        # A message is held until its job ended, and goes to another worker when this one dies.
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_track_started=False,
+        worker_prefetch_multiplier=1,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_soft_shutdown_timeout=20,
+        # One job at a time, in a child that imports what is heavy; the parent never does.
+        worker_pool="prefork",
+        worker_concurrency=1,
+        worker_pool_start_method="spawn",
+        worker_send_task_events=True,
+        task_send_sent_event=True,
+        worker_hijack_root_logger=False,
+        task_queues=[Queue(QUEUE)],  # type: ignore[no-untyped-call]
+        task_default_queue=QUEUE,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": VISIBILITY_SECONDS,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            "unacked_mutex_expire": 15,
+            "socket_timeout": 30,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+            "priority_steps": sorted(_PRIORITIES.values()),
+            "global_keyprefix": f"{settings.namespace}:",
+        },
+    )
+    return app
+
+
+def publish(app: Celery, delivery: Delivery) -> None:
+    """Put one job into the queue.
+
+    Raises:
+        BrokerUnavailable: Redis is away; the message may or may not be out.
+    """
+    job = delivery.row.job
+    try:
+        app.send_task(
+            TASK,
+            args=[delivery.model_dump(mode="json")],
+            queue=QUEUE,
+            priority=_PRIORITIES[delivery.row.priority],
+            argsrepr=f"batch={delivery.batch} row={delivery.row.id} job={job.id[:12]} engine={job.options.engine}",
+            retry=False,
+        )
+    except (OperationalError, CeleryOperationalError) as error:
+        raise BrokerUnavailable(f"Redis does not take messages: {error}; see DUBLINE_REDIS_URL") from error

@@ -1,0 +1,321 @@
+"""The store: S3, or anything that speaks it and keeps its promise about conditional puts.
+
+This is the only file that imports boto3. An *address* is a key of our own bucket, or an `s3://bucket/key` of any.
+"""
+
+import hashlib
+import logging
+import secrets
+from base64 import b64encode
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from contract.errors import (
+    ConfigurationError,
+    DublineError,
+    InputChanged,
+    InputForbidden,
+    InputNotFound,
+    InputTooLarge,
+    ResourceExhausted,
+    StoreRefused,
+    StoreUnavailable,
+)
+from contract.settings import Settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+logger = logging.getLogger(__name__)
+
+CHUNK_BYTES = 1 << 20
+SINGLE_PUT_BYTES = 5 * 2**30
+"""S3's own limit for one PutObject; larger files go up in parts."""
+CONDITIONAL_TRIES = 4
+"""A conditional put is repeated on 409 (AWS: a concurrent conditional write) and on lost replies."""
+RACERS = 8
+RACE_ROUNDS = 2
+
+_MISSING = {"404", "NoSuchKey", "NotFound"}
+_FORBIDDEN = {"403", "AccessDenied", "AllAccessDisabled", "InvalidObjectState"}
+_CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
+_CHANGED = {"412", "PreconditionFailed"}
+_CONFLICT = {"409", "ConditionalRequestConflict", "OperationAborted"}
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object as the store lists it."""
+
+    key: str
+    bytes: int
+    etag: str
+
+
+@dataclass(frozen=True)
+class Download:
+    """What was read into a file."""
+
+    bytes: int
+    sha256: str
+    etag: str
+
+
+class Storage:
+    """Objects by address: get, put, put-if-absent, upload, download, copy and list.
+
+    All methods raise `StoreUnavailable` when the store is away, slow or throttling after botocore's own
+    retries, `InputForbidden` when it refuses access, `ConfigurationError` when it refuses the credentials.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.bucket = settings.s3_bucket
+        self._where = settings.s3_endpoint or "AWS S3"
+        self._client = _client(settings)
+
+    def get(self, address: str) -> bytes | None:
+        """The object's content, or None where there is none."""
+        with self._translated(address):
+            try:
+                return bytes(self._client.get_object(**self._locate(address))["Body"].read())
+            except ClientError as error:
+                if _code(error) in _MISSING:
+                    return None
+                raise
+
+    def lines(self, address: str) -> Iterator[bytes]:
+        """The object's lines without their ends, streamed.
+
+        Raises:
+            InputNotFound: there is no such object.
+        """
+        with self._translated(address):
+            yield from self._client.get_object(**self._locate(address))["Body"].iter_lines(CHUNK_BYTES)
+
+    def stat(self, address: str) -> StoredObject | None:
+        """Size and ETag, or None where there is no object."""
+        with self._translated(address):
+            try:
+                head = self._client.head_object(**self._locate(address))
+            except ClientError as error:
+                if _code(error) in _MISSING:
+                    return None
+                raise
+            return StoredObject(address, head["ContentLength"], head["ETag"].strip('"'))
+
+    def put(self, key: str, body: bytes, content_type: str = "application/json") -> None:
+        """Write an object whole, over whatever was there."""
+        with self._translated(key):
+            self._client.put_object(**self._locate(key), Body=body, ContentType=content_type)
+
+    def put_if_absent(self, key: str, body: bytes, content_type: str = "application/json") -> bytes:
+        """The object's content after the put: `body` if it is ours, else what was there before.
+
+        Atomic: of any number of writers exactly one wins, and all see the same content. A put whose reply was
+        lost is repeated and finds itself (412 for one's own write), so callers tell winners by the content alone.
+        """
+        for _ in range(CONDITIONAL_TRIES):
+            won = self._try_put_if_absent(key, body, content_type)
+            if won:
+                return body
+            if won is False and (present := self.get(key)) is not None:
+                return present
+        raise StoreUnavailable(
+            f"{self._where} did not settle the conditional put of {key}; it is tried again later"
+        )
+
+    def _try_put_if_absent(self, key: str, body: bytes, content_type: str) -> bool | None:
+        """True: written. False: something was there. None: not known, ask again."""
+        with self._translated(key):
+            try:
+                self._client.put_object(
+                    **self._locate(key), Body=body, ContentType=content_type, IfNoneMatch="*"
+                )
+            except ClientError as error:
+                if _code(error) in _CHANGED:
+                    return False
+                if _code(error) in _CONFLICT:
+                    return None
+                raise
+            return True
+
+    def upload(
+        self, path: Path, key: str, sha256: str, content_type: str = "application/octet-stream"
+    ) -> None:
+        """Copy a file into the store, which checks it against its SHA-256 (64 hexadecimal digits)."""
+        with self._translated(key), _disk(path):
+            if path.stat().st_size > SINGLE_PUT_BYTES:
+                extra = {"ContentType": content_type, "ChecksumAlgorithm": "SHA256"}
+                self._client.upload_file(str(path), self.bucket, key, ExtraArgs=extra)
+                return
+            checksum = b64encode(bytes.fromhex(sha256)).decode()
+            with path.open("rb") as body:
+                self._client.put_object(
+                    **self._locate(key), Body=body, ContentType=content_type, ChecksumSHA256=checksum
+                )
+
+    def download(
+        self, address: str, path: Path, *, etag: str | None = None, max_bytes: int | None = None
+    ) -> Download:
+        """Copy an object into a file.
+
+        Raises:
+            InputNotFound: there is no such object.
+            InputChanged: it is not the one with that ETag.
+            InputTooLarge: it is larger than `max_bytes`; nothing was read.
+            ResourceExhausted: the disk is full.
+        """
+        condition: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag else {}
+        with self._translated(address), _disk(path):
+            reply = self._client.get_object(**self._locate(address), **condition)
+            size = reply["ContentLength"]
+            if max_bytes is not None and size > max_bytes:
+                raise InputTooLarge(
+                    f"{address} has {size:,} bytes; the limit is {max_bytes:,} (max_input_bytes)"
+                )
+            digest = hashlib.sha256()
+            with path.open("wb") as file:
+                for chunk in reply["Body"].iter_chunks(CHUNK_BYTES):
+                    digest.update(chunk)
+                    file.write(chunk)
+            if path.stat().st_size != size:
+                raise StoreUnavailable(f"{address} broke off after {path.stat().st_size:,} of {size:,} bytes")
+            return Download(size, digest.hexdigest(), reply["ETag"].strip('"'))
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy within our bucket, inside the store."""
+        with self._translated(source):
+            self._client.copy({"Bucket": self.bucket, "Key": source}, self.bucket, target)
+
+    def list(self, prefix: str, start_after: str = "") -> Iterator[StoredObject]:
+        """The objects of our bucket under a prefix, in the order of their keys."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix, StartAfter=start_after
+        )
+        with self._translated(prefix):
+            for page in pages:
+                for each in page.get("Contents", ()):
+                    yield StoredObject(each["Key"], each["Size"], each["ETag"].strip('"'))
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """The names one level below a prefix that ends in a slash."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix, Delimiter="/"
+        )
+        with self._translated(prefix):
+            for page in pages:
+                for each in page.get("CommonPrefixes", ()):
+                    yield each["Prefix"].removeprefix(prefix).rstrip("/")
+
+    def ensure_bucket(self) -> None:
+        """Make our bucket where it is missing."""
+        with self._translated(self.bucket):
+            try:
+                self._client.head_bucket(Bucket=self.bucket)
+            except ClientError as error:
+                if _code(error) not in _MISSING | {"NoSuchBucket"}:
+                    raise
+                self._client.create_bucket(Bucket=self.bucket)
+
+    def check(self) -> None:
+        """Race conditional puts against each other: every commit rests on exactly one winner.
+
+        Raises:
+            StoreRefused: a round had no winner or several, or readers saw different contents.
+        """
+        for _ in range(RACE_ROUNDS):
+            key = f"selftest/{secrets.token_hex(8)}"
+            bodies = [f"racer {number}".encode() for number in range(RACERS)]
+            try:
+                with ThreadPoolExecutor(RACERS) as pool:
+                    seen = list(pool.map(lambda body, key=key: self.put_if_absent(key, body), bodies))
+            finally:
+                self._delete(key)
+            winners = sum(body == after for body, after in zip(bodies, seen, strict=True))
+            if winners != 1 or len(set(seen)) != 1:
+                raise StoreRefused(
+                    f"{self._where}: {winners} of {RACERS} writers won a put that only one may win (If-None-Match: *); "
+                    "Dubline needs a store with atomic conditional puts, such as AWS S3 or SeaweedFS 4.48"
+                )
+
+    def _delete(self, key: str) -> None:
+        with self._translated(key):
+            self._client.delete_object(**self._locate(key))
+
+    def _locate(self, address: str) -> Any:
+        if not address.startswith("s3://"):
+            return {"Bucket": self.bucket, "Key": address}
+        bucket, _, key = address.removeprefix("s3://").partition("/")
+        return {"Bucket": bucket, "Key": key}
+
+    @contextmanager
+    def _translated(self, address: str) -> Iterator[None]:
+        """The one door for botocore's exceptions."""
+        try:
+            yield
+        except ClientError as error:
+            raise self._error(address, error) from error
+        except (BotoCoreError, boto3.exceptions.Boto3Error) as error:
+            raise StoreUnavailable(f"{self._where} did not answer for {address}: {error}") from error
+
+    def _error(self, address: str, error: ClientError) -> DublineError:
+        code = _code(error)
+        if code == "NoSuchBucket":
+            return InputNotFound(f"{address}: there is no such bucket on {self._where}")
+        if code in _MISSING:
+            return InputNotFound(f"{address} does not exist on {self._where}")
+        if code in _CREDENTIALS:
+            return ConfigurationError(
+                f"{self._where} refuses the credentials ({code}); set DUBLINE_S3_ACCESS_KEY and DUBLINE_S3_SECRET_KEY"
+            )
+        if code in _FORBIDDEN:
+            return InputForbidden(
+                f"{address}: {self._where} refuses access; grant this key to Dubline's credentials"
+            )
+        if code in _CHANGED:
+            return InputChanged(f"{address} was replaced after it was submitted; submit it again")
+        return StoreUnavailable(f"{self._where} failed for {address}: {code}")
+
+
+def _client(settings: Settings) -> "S3Client":
+    secret = settings.s3_secret_key
+    access = settings.s3_access_key
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": 4},
+        connect_timeout=5,
+        read_timeout=60,  # the loser of a conditional put has been seen to wait 7 s for its 412
+        max_pool_connections=32,
+        s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
+    )
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=settings.s3_endpoint,
+        region_name=settings.s3_region,
+        aws_access_key_id=access.get_secret_value() if access else None,
+        aws_secret_access_key=secret.get_secret_value() if secret else None,
+        config=config,
+    )
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "unknown"))
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ResourceExhausted(
+            f"{path.name} cannot be written or read: {error.strerror}; free the disk"
+        ) from error
