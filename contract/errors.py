@@ -32,6 +32,8 @@
 A message states the fact, the place and the remedy. The code is stable: scripts and manifests rely on it.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 
@@ -64,10 +66,27 @@ class InputRejected(DublineError):
     code = "input_rejected"
 
 
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with one line of a CSV."""
+
+    line: int
+    """Where the row starts: a physical line of the file, from 1."""
+    message: str
+    code: str = "bad_request"
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.message}"
+
+
 class BadRequest(InputRejected):
     """Rows of a CSV that cannot become jobs; `faults` lists each with its line."""
 
     code = "bad_request"
+
+    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults)
 
 
 class BatchConflict(InputRejected):

@@ -10,11 +10,15 @@ from typing import Any, Literal
 
 import redis
 
-from contract.errors import BrokerUnavailable
+from contract.errors import BrokerUnavailable, ConfigurationError
 from contract.settings import Settings
 
 State = Literal["queued", "staging", "preparing", "generating", "uploading", "done", "failed", "cancelled"]
 ENDED: frozenset[State] = frozenset(("done", "failed", "cancelled"))
+Offer = Literal["publish", "out", "held", "later", "ended"]
+"""Publish it; or don't: a message is out, a worker holds it, it waits after a failure, it has ended."""
+STATE_OF: dict[str, State] = {"succeeded": "done", "failed": "failed", "cancelled": "cancelled"}
+"""The state that a committed manifest's status means."""
 KEEP_SECONDS = 7 * 24 * 3600
 """How long an entry outlives its last change."""
 
@@ -25,21 +29,26 @@ _ENDED = "local state = redis.call('HGET', KEYS[1], 'state') " + (
 )
 _HELD = "local held = tonumber(redis.call('HGET', KEYS[1], 'lease') or '0') > now "
 
-# ARGV: milliseconds after which an unclaimed message counts as lost
+# ARGV: milliseconds after which an unclaimed message counts as lost, doubled with every offer up to an hour: behind
+# long jobs a message waits long, and must not be repeated for ever
 _OFFER = f"""{_NOW} {_ENDED} {_HELD}
-if ended or held then return 0 end
-if tonumber(redis.call('HGET', KEYS[1], 'not_before') or '0') > now then return 0 end
-if tonumber(redis.call('HGET', KEYS[1], 'offered') or '0') + ARGV[1] > now then return 0 end
-redis.call('HSET', KEYS[1], 'state', 'queued', 'offered', now) {_EXPIRE}
-return 1"""
+if ended then return 'ended' end
+if held then return 'held' end
+if tonumber(redis.call('HGET', KEYS[1], 'not_before') or '0') > now then return 'later' end
+local offers = tonumber(redis.call('HGET', KEYS[1], 'offers') or '0')
+local patience = math.max(math.min(ARGV[1] * 2 ^ (offers - 1), 3600000), ARGV[1])
+if tonumber(redis.call('HGET', KEYS[1], 'offered') or '0') + patience > now then return 'out' end
+redis.call('HSET', KEYS[1], 'state', 'queued', 'offered', now, 'offers', offers + 1) {_EXPIRE}
+return 'publish'"""
 
 # ARGV: owner, lease in milliseconds
+# A claimed message is not out any more: when the lease expires, the job is offered again at once.
 _CLAIM = f"""{_NOW} {_ENDED} {_HELD}
 if ended then return {{'ended', 0}} end
 if held then return {{'busy', 0}} end
 local attempts = redis.call('HINCRBY', KEYS[1], 'attempts', 1)
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'lease', now + ARGV[2], 'state', 'staging', 'since', now)
-redis.call('HDEL', KEYS[1], 'frames', 'total', 'fps', 'not_before') {_EXPIRE}
+redis.call('HDEL', KEYS[1], 'frames', 'total', 'fps', 'not_before', 'offered', 'offers') {_EXPIRE}
 return {{'claimed', attempts}}"""
 
 # KEYS: job, kombu's unacked_index. ARGV: owner, lease in milliseconds, delivery tag, state, frames, total, fps
@@ -102,18 +111,19 @@ class Ledger:
         self._beat = self._redis.register_script(_BEAT)
         self._release = self._redis.register_script(_RELEASE)
 
-    def offer(self, job: str, *, lost_after_seconds: float) -> bool:
-        """Whether to publish the job now: it has not ended, nobody holds it, it is due, and no message is out.
+    def offer(self, job: str, *, lost_after_seconds: float) -> Offer:
+        """What to do with a job now. Of any number of callers one is told to publish it.
 
-        A message counts as lost when nobody claimed it for `lost_after_seconds`.
+        A message counts as lost when nobody claimed it for `lost_after_seconds`, twice that the second time, and so on.
         """
         with self._translated():
-            return bool(self._offer(keys=[self._key(job)], args=[_ms(lost_after_seconds)]))
+            answer: Offer = self._offer(keys=[self._key(job)], args=[_ms(lost_after_seconds)])
+            return answer
 
     def withdraw(self, job: str) -> None:
         """Take an offer back whose message could not be published."""
         with self._translated():
-            self._redis.hset(self._key(job), "offered", 0)
+            self._redis.hdel(self._key(job), "offered", "offers")
 
     def claim(self, job: str, owner: str, lease_seconds: float) -> Claim:
         """Take the job for `owner`, counting the attempt before it starts; or learn why not."""
@@ -142,6 +152,11 @@ class Ledger:
             pipe.expire(self._key(job), KEEP_SECONDS)
             pipe.execute()
 
+    def forget(self, job: str) -> None:
+        """Drop what is known of a job, so that it may be offered anew."""
+        with self._translated():
+            self._redis.delete(self._key(job))
+
     def progress(self, jobs: Sequence[str]) -> list[Progress | None]:
         """Where each job stands, in the same order; None for those that the ledger does not know."""
         with self._translated(), self._redis.pipeline(transaction=False) as pipe:
@@ -162,6 +177,10 @@ class Ledger:
         """The one door for redis-py's exceptions."""
         try:
             yield
+        except redis.AuthenticationError as error:
+            raise ConfigurationError(
+                f"Redis refuses the credentials ({error}); set DUBLINE_REDIS_URL"
+            ) from error
         except redis.RedisError as error:
             raise BrokerUnavailable(
                 f"Redis does not serve the ledger: {error}; see DUBLINE_REDIS_URL"

@@ -98,7 +98,17 @@ class SyncCheck(Boundary):
     shifted_correlation: float | None = None
     z_score: float | None = None
     curves_key: str | None = None
-    """JSON beside the video: {"fps", "aperture", "loudness"}, one value or null a frame."""
+    """`Curves` as JSON, beside the video."""
+
+
+class Curves(Boundary):
+    """What the sync check compared, one value a frame of the output."""
+
+    fps: int
+    aperture: tuple[float | None, ...]
+    """Gap between the inner lips over the face's height; null where no face was seen."""
+    loudness: tuple[float, ...]
+    """Decibels, bounded below."""
 
 
 class WarningRecord(Boundary):

@@ -7,16 +7,23 @@ import hashlib
 import logging
 import secrets
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+)
 
 from contract.errors import (
     ConfigurationError,
@@ -45,6 +52,7 @@ RACERS = 8
 RACE_ROUNDS = 2
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
+_NO_BUCKET = {"404", "NoSuchBucket", "NotFound"}
 _FORBIDDEN = {"403", "AccessDenied", "AllAccessDisabled", "InvalidObjectState"}
 _CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 _CHANGED = {"412", "PreconditionFailed"}
@@ -91,14 +99,17 @@ class Storage:
                     return None
                 raise
 
-    def lines(self, address: str) -> Iterator[bytes]:
-        """The object's lines without their ends, streamed.
+    def lines(self, address: str, start: int = 0) -> Generator[bytes, None, None]:
+        """The object's lines without their ends, streamed, from the byte `start` on.
 
         Raises:
             InputNotFound: there is no such object.
         """
+        rest: dict[str, Any] = {"Range": f"bytes={start}-"} if start else {}
         with self._translated(address):
-            yield from self._client.get_object(**self._locate(address))["Body"].iter_lines(CHUNK_BYTES)
+            body = self._client.get_object(**self._locate(address), **rest)["Body"]
+            with closing(body):
+                yield from body.iter_lines(CHUNK_BYTES)
 
     def stat(self, address: str) -> StoredObject | None:
         """Size and ETag, or None where there is no object."""
@@ -177,17 +188,16 @@ class Storage:
         with self._translated(address), _disk(path):
             reply = self._client.get_object(**self._locate(address), **condition)
             size = reply["ContentLength"]
-            if max_bytes is not None and size > max_bytes:
-                raise InputTooLarge(
-                    f"{address} has {size:,} bytes; the limit is {max_bytes:,} (max_input_bytes)"
-                )
             digest = hashlib.sha256()
-            with path.open("wb") as file:
-                for chunk in reply["Body"].iter_chunks(CHUNK_BYTES):
-                    digest.update(chunk)
-                    file.write(chunk)
-            if path.stat().st_size != size:
-                raise StoreUnavailable(f"{address} broke off after {path.stat().st_size:,} of {size:,} bytes")
+            with closing(reply["Body"]) as body:
+                if max_bytes is not None and size > max_bytes:
+                    raise InputTooLarge(
+                        f"{address} has {size:,} bytes; the limit is {max_bytes:,} (max_input_bytes)"
+                    )
+                with path.open("wb") as file:
+                    for chunk in body.iter_chunks(CHUNK_BYTES):
+                        digest.update(chunk)
+                        file.write(chunk)
             return Download(size, digest.hexdigest(), reply["ETag"].strip('"'))
 
     def copy(self, source: str, target: str) -> None:
@@ -216,14 +226,40 @@ class Storage:
                     yield each["Prefix"].removeprefix(prefix).rstrip("/")
 
     def ensure_bucket(self) -> None:
-        """Make our bucket where it is missing."""
+        """Make our bucket where it is missing.
+
+        Raises:
+            ConfigurationError: the bucket is another's, or the credentials do not reach it.
+        """
         with self._translated(self.bucket):
             try:
-                self._client.head_bucket(Bucket=self.bucket)
+                # not HEAD: its answers carry no code, and a wrong key looks like a forbidden bucket
+                self._client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
             except ClientError as error:
-                if _code(error) not in _MISSING | {"NoSuchBucket"}:
+                if _code(error) in _FORBIDDEN:
+                    raise ConfigurationError(
+                        f"{self._where} refuses the bucket {self.bucket}; grant it to Dubline's credentials, "
+                        "or set DUBLINE_S3_BUCKET"
+                    ) from error
+                if _code(error) not in _NO_BUCKET:
                     raise
-                self._client.create_bucket(Bucket=self.bucket)
+                self._make_bucket()
+
+    def _make_bucket(self) -> None:
+        region = self._client.meta.region_name
+        # us-east-1 is the one region that refuses to be named
+        where: Any = (
+            {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        )
+        try:
+            self._client.create_bucket(Bucket=self.bucket, **where)
+        except ClientError as error:
+            if _code(error) == "BucketAlreadyExists":
+                raise ConfigurationError(
+                    f"the bucket {self.bucket} on {self._where} is another's; set DUBLINE_S3_BUCKET"
+                ) from error
+            if _code(error) != "BucketAlreadyOwnedByYou":  # somebody of ours was faster
+                raise
 
     def check(self) -> None:
         """Race conditional puts against each other: every commit rests on exactly one winner.
@@ -263,6 +299,11 @@ class Storage:
             yield
         except ClientError as error:
             raise self._error(address, error) from error
+        except (NoCredentialsError, PartialCredentialsError, ParamValidationError) as error:
+            raise ConfigurationError(
+                f"{self._where} cannot be asked for {address}: {error}; see DUBLINE_S3_BUCKET, DUBLINE_S3_ACCESS_KEY "
+                "and DUBLINE_S3_SECRET_KEY"
+            ) from error
         except (BotoCoreError, boto3.exceptions.Boto3Error) as error:
             raise StoreUnavailable(f"{self._where} did not answer for {address}: {error}") from error
 
@@ -288,21 +329,28 @@ class Storage:
 def _client(settings: Settings) -> "S3Client":
     secret = settings.s3_secret_key
     access = settings.s3_access_key
+    loopback = urlsplit(settings.s3_endpoint or "").hostname in {"127.0.0.1", "::1", "localhost"}
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 4},
         connect_timeout=5,
         read_timeout=60,  # the loser of a conditional put has been seen to wait 7 s for its 412
         max_pool_connections=32,
+        proxies={} if loopback else None,  # a company's HTTP_PROXY does not reach this machine
         s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
     )
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=settings.s3_endpoint,
-        region_name=settings.s3_region,
-        aws_access_key_id=access.get_secret_value() if access else None,
-        aws_secret_access_key=secret.get_secret_value() if secret else None,
-        config=config,
-    )
+    try:
+        return boto3.session.Session().client(
+            "s3",
+            endpoint_url=settings.s3_endpoint,
+            region_name=settings.s3_region,
+            aws_access_key_id=access.get_secret_value() if access else None,
+            aws_secret_access_key=secret.get_secret_value() if secret else None,
+            config=config,
+        )
+    except (ValueError, BotoCoreError) as error:
+        raise ConfigurationError(
+            f"there is no S3 client for these settings: {error}; see DUBLINE_S3_*"
+        ) from error
 
 
 def _code(error: ClientError) -> str:

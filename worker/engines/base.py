@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.manifest import WeightRecord
 from worker.faces.face import Face
 from worker.media.frame import Box, Pixels
 
@@ -49,7 +48,6 @@ class Engine(Protocol):
     """One way to redraw mouths. `Prepared` and the features are the engine's own types."""
 
     name: str
-    weights: tuple[WeightRecord, ...]
     batch_size: int
 
     def setup(self) -> None:

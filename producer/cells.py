@@ -1,0 +1,174 @@
+"""What one cell of the CSV means: a place, an id, an option; or, in words, why it means nothing."""
+
+import os
+import re
+import stat
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any, cast, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from contract.errors import (
+    BadRequest,
+    EmptyInput,
+    InputForbidden,
+    InputNotFound,
+    InputTooLarge,
+    SourceUnsupported,
+)
+from contract.job import JobOptions, Priority, RowId
+from contract.settings import Settings
+from producer.table import OPTIONS
+
+Place = Path | str
+"""Where an input lies: a file of this machine, or the `s3://bucket/key` of a stored object."""
+
+MAX_ID_BYTES = 200
+"""With its suffixes an id stays under the 255 bytes that file systems allow a name."""
+MAX_KEY_BYTES = 1024
+"""S3's own limit."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ROW_ID: TypeAdapter[str] = TypeAdapter(RowId)
+
+
+def place_of(text: str, folder: Path, settings: Settings) -> Place:
+    """Where an input lies. Relative paths start at `folder`; local files are looked at, stored objects are not.
+
+    Raises:
+        InputRejected: its class says what is wrong.
+    """
+    if not text:
+        raise BadRequest("is empty")
+    if _CONTROL.search(text):
+        raise BadRequest(f"{text!r} contains a control character")
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return _local(folder / text, text, settings)
+    if scheme[1] != "s3":
+        raise SourceUnsupported(_not_fetched(text, scheme[1].lower()))
+    return _stored(text)
+
+
+def _not_fetched(text: str, scheme: str) -> str:
+    if scheme in ("http", "https"):
+        return f"{text}: this version does not fetch {scheme}; download the file, or put it into S3 and write s3://bucket/key"
+    return f"{text}: {scheme}:// is not supported; write a path or s3://bucket/key"
+
+
+def _stored(address: str) -> str:
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise BadRequest(f"{address}: {bucket!r} is not the name of a bucket; write s3://bucket/key")
+    if not key or key.endswith("/"):
+        raise BadRequest(f"{address} names no object; write s3://bucket/key")
+    if len(key.encode()) > MAX_KEY_BYTES:
+        raise BadRequest(f"{address}: the key is longer than S3's {MAX_KEY_BYTES} bytes")
+    return address
+
+
+def _local(path: Path, text: str, settings: Settings) -> Path:
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise _unreachable(text, error) from error
+    if not stat.S_ISREG(facts.st_mode):
+        kind = "a folder" if stat.S_ISDIR(facts.st_mode) else "not a regular file"
+        raise BadRequest(f"{text} is {kind}; name a media file")
+    if facts.st_size == 0:
+        raise EmptyInput(f"{text} is empty (0 bytes); was it copied completely?")
+    if facts.st_size > settings.max_input_bytes:
+        raise InputTooLarge(
+            f"{text} has {facts.st_size:,} bytes; the limit is {settings.max_input_bytes:,} (max_input_bytes)"
+        )
+    if not os.access(path, os.R_OK):
+        raise InputForbidden(f"{text} may not be read by this user; see its permissions")
+    return path
+
+
+def _unreachable(text: str, error: OSError) -> BadRequest | InputNotFound | InputForbidden:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return InputNotFound(f"{text} does not exist; paths are relative to the CSV")
+    if isinstance(error, PermissionError):
+        return InputForbidden(f"{text} may not be read by this user; see the permissions of its folders")
+    return BadRequest(f"{text} cannot be read: {error.strerror}")
+
+
+def made_id(video: str, audio: str) -> str:
+    """The id of a row that has none: its two stems."""
+    return f"{PurePosixPath(video).stem}-{PurePosixPath(audio).stem}"
+
+
+def id_of(text: str) -> str:
+    """The id itself, fit to be the name of an output.
+
+    Raises:
+        BadRequest: it is not.
+    """
+    try:
+        _ROW_ID.validate_python(text)
+    except ValidationError as error:
+        raise BadRequest(
+            f"id {text!r} must be 1 to 200 characters without slashes and control characters"
+        ) from error
+    if len(text.encode()) > MAX_ID_BYTES:
+        raise BadRequest(f"id {text!r} is longer than {MAX_ID_BYTES} bytes in UTF-8")
+    return text
+
+
+def priority_of(text: str) -> Priority:
+    """The priority; an empty cell means normal.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    if text and text not in get_args(Priority):
+        raise BadRequest(f"priority is {text!r}; it must be {_either(list(get_args(Priority)))}")
+    return cast(Priority, text or "normal")
+
+
+@lru_cache(maxsize=4096)
+def options_of(texts: tuple[str, ...], engine: str) -> tuple[JobOptions | None, tuple[str, ...]]:
+    """The options from the cells of `OPTIONS`, in that order, or all that is wrong with them.
+
+    An empty cell means the default. The rows of a batch share few combinations: each is validated once.
+    """
+    given = {name: text for name, text in zip(OPTIONS, texts, strict=True) if text}
+    try:
+        return JobOptions.model_validate({"engine": engine, **given}), ()
+    except ValidationError as error:
+        faults = {each["loc"][0] if each["loc"] else "": each for each in error.errors()}
+        return None, tuple(_in_words(str(name), given, each["msg"]) for name, each in faults.items())
+
+
+def _in_words(option: str, given: dict[str, str], message: str) -> str:
+    if not option:  # a rule between options carries its own words
+        return message.removeprefix("Value error, ")
+    here = " in this version" if option == "engine" else ""
+    schema = JobOptions.model_json_schema()["properties"][option]
+    return f"{option} is {given[option]!r}; it must be {_either(_choices(schema))}{here}"
+
+
+def _choices(schema: dict[str, Any]) -> list[str]:
+    """What a value may be, from its JSON schema, so that the words follow the contract."""
+    if "anyOf" in schema:
+        return [choice for each in schema["anyOf"] for choice in _choices(each)]
+    if "const" in schema:
+        return [schema["const"]]
+    if "enum" in schema:
+        return list(schema["enum"])
+    if schema["type"] == "integer":
+        return [f"a whole number from {schema['minimum']} to {schema['maximum']}"]
+    if "minimum" in schema:
+        return [f"a number, at least {schema['minimum']:g}"]
+    return (
+        [f"a number greater than {schema['exclusiveMinimum']:g}"] if schema["type"] == "number" else ["empty"]
+    )
+
+
+def _either(choices: list[str]) -> str:
+    *most, last = choices
+    return f"{', '.join(most)} or {last}" if most else last

@@ -1,0 +1,84 @@
+"""Everything that can be known of a CSV before money is spent: its rows, its local files, its stored inputs."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract.errors import DublineError, EmptyInput, Fault, InputForbidden, InputNotFound, InputTooLarge
+from contract.settings import Settings
+from contract.storage import Storage, StoredObject
+from producer.pairs import Mention, Pair, Reading, read_pairs
+
+THREADS = 16
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A CSV after everything that can be checked before money is spent."""
+
+    csv: Path
+    pairs: list[Pair]
+    faults: list[Fault]
+    pins: dict[str, StoredObject]
+    """The stored inputs by address, as they are now."""
+    pinned: bool
+    """False: more stored inputs than `pin_limit`; none was looked at, and the key alone is the identity."""
+
+    @property
+    def files(self) -> set[Path]:
+        """The local files of the good rows."""
+        places = (place for pair in self.pairs for place in (pair.video, pair.audio))
+        return {place for place in places if isinstance(place, Path)}
+
+
+def check(csv: Path, storage: Storage, settings: Settings) -> Checked:
+    """Look at every row, every local file and, up to `pin_limit`, every stored object; change nothing.
+
+    Raises:
+        BadRequest: the CSV as a whole cannot be read.
+        InputNotFound: there is no such CSV.
+    """
+    reading = read_pairs(csv, settings)
+    addresses = _distinct(reading, settings.pin_limit)
+    if addresses is None:
+        return Checked(csv, reading.pairs, reading.faults, {}, pinned=False)
+    with ThreadPoolExecutor(THREADS) as pool:
+        seen = dict(
+            zip(addresses, pool.map(lambda each: _look(storage, each, settings), addresses), strict=True)
+        )
+    refused = {address: error for address, error in seen.items() if isinstance(error, DublineError)}
+    reading.reject(
+        [_fault(each, refused[each.address]) for each in reading.mentions() if each.address in refused]
+    )
+    pins = {address: found for address, found in seen.items() if isinstance(found, StoredObject)}
+    return Checked(csv, reading.pairs, reading.faults, pins, pinned=True)
+
+
+def _distinct(reading: Reading, limit: int) -> list[str] | None:
+    """The stored inputs, each once; None if there are more than `limit`."""
+    addresses: dict[str, None] = {}
+    for mention in reading.mentions():
+        addresses[mention.address] = None
+        if len(addresses) > limit:
+            return None
+    return list(addresses)
+
+
+def _look(storage: Storage, address: str, settings: Settings) -> StoredObject | DublineError:
+    try:
+        found = storage.stat(address)
+    except (InputNotFound, InputForbidden) as error:
+        return error
+    if found is None:
+        return InputNotFound(f"{address} does not exist")
+    if found.bytes == 0:
+        return EmptyInput(f"{address} is empty (0 bytes)")
+    if found.bytes > settings.max_input_bytes:
+        return InputTooLarge(
+            f"{address} has {found.bytes:,} bytes; the limit is {settings.max_input_bytes:,} (max_input_bytes)"
+        )
+    return found
+
+
+def _fault(mention: Mention, error: DublineError) -> Fault:
+    return Fault(mention.line, f"{mention.column} {error.message}", error.code)

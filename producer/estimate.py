@@ -1,0 +1,80 @@
+"""What a batch would cost, from the little that can be known without decoding anything."""
+
+import wave
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from contract.settings import Settings
+from producer.cells import Place
+from producer.check import Checked
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast one worker renders, and where the figure comes from."""
+
+    seconds_per_output_second: float
+    seconds_per_job: float
+    """Staging, probing, upload: what does not grow with the length."""
+    source: str
+
+
+PACES: dict[str, Pace] = {
+    "preview": Pace(0.8, 2.0, "720p on 2 CPU cores, benchmarks/media.py"),
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of the rows whose length is known."""
+
+    rows: int
+    unknown_rows: int
+    """Rows whose audio is no local WAV file: only such a header is read here."""
+    output_seconds: float
+    worker_seconds: float
+    cost: float
+    currency: str
+    assumptions: tuple[str, ...]
+
+
+def estimate(checked: Checked, settings: Settings) -> Estimate:
+    """Output minutes, worker time and cost of the good rows."""
+    lengths = [(_seconds(pair.audio), PACES[pair.options.engine]) for pair in checked.pairs]
+    known = [(seconds, pace) for seconds, pace in lengths if seconds is not None]
+    work = sum(s * pace.seconds_per_output_second + pace.seconds_per_job for s, pace in known)
+    return Estimate(
+        rows=len(lengths),
+        unknown_rows=len(lengths) - len(known),
+        output_seconds=sum(seconds for seconds, _ in known),
+        worker_seconds=work,
+        cost=work * settings.price_per_second,
+        currency=settings.currency,
+        assumptions=_assumptions({pair.options.engine for pair in checked.pairs}, settings),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _seconds(audio: Place) -> float | None:
+    """Length of a local PCM WAV file by its header; None for anything else."""
+    if not isinstance(audio, Path):
+        return None
+    try:
+        with wave.open(str(audio), "rb") as file:
+            return file.getnframes() / file.getframerate()
+    except (wave.Error, EOFError, OSError, ZeroDivisionError):
+        return None
+
+
+def _assumptions(engines: set[str], settings: Settings) -> tuple[str, ...]:
+    paces = (
+        f"{engine}: {PACES[engine].seconds_per_output_second:g} s of one worker a second of output, and "
+        f"{PACES[engine].seconds_per_job:g} s a job ({PACES[engine].source})"
+        for engine in sorted(engines)
+    )
+    return (
+        "an output is as long as its audio",
+        *paces,
+        f"one worker costs {settings.price_per_hour:g} {settings.currency} an hour (price_per_hour)",
+    )

@@ -1,0 +1,94 @@
+"""The results of a batch on this machine: videos, manifests and curves, named by row."""
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract.errors import ConfigurationError, InputNotFound, ResourceExhausted
+from contract.job import Row
+from contract.manifest import Curves, Manifest
+from contract.storage import Storage
+from producer.batches import batch_rows, manifests, windows
+
+THREADS = 8
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was brought here of one row."""
+
+    row: str
+    manifest: Manifest | None
+    """None: the row has not ended."""
+    video: Path | None = None
+    curves: Curves | None = None
+    lost: str | None = None
+    """Why a video that was made is not here."""
+
+
+def fetch_results(storage: Storage, batch: str, folder: Path) -> Iterator[Result]:
+    """Bring `<row>.mp4`, `<row>.manifest.json` and `<row>.curves.json` of every row that has ended into the folder.
+
+    Videos that are here already, with the SHA-256 of their manifest, are not fetched again.
+
+    Raises:
+        NotFound: there is no such batch.
+        ConfigurationError: the folder cannot be written.
+        ResourceExhausted: the disk is full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder} cannot be made: {error.strerror}; choose another folder"
+        ) from error
+    with ThreadPoolExecutor(THREADS) as pool:
+        for rows in windows(batch_rows(storage, batch)):
+            found = manifests(storage, [row.job.id for row in rows])
+            yield from pool.map(lambda row, manifest: _fetch(storage, row, manifest, folder), rows, found)
+
+
+def _fetch(storage: Storage, row: Row, manifest: Manifest | None, folder: Path) -> Result:
+    if manifest is None:
+        return Result(row.id, None)
+    _write(folder / f"{row.id}.manifest.json", manifest.model_dump_json(indent=2).encode())
+    try:
+        video = _fetch_video(storage, manifest, folder / f"{row.id}.mp4")
+    except InputNotFound as error:
+        return Result(row.id, manifest, lost=error.message)
+    return Result(row.id, manifest, video, _fetch_curves(storage, manifest, folder / f"{row.id}.curves.json"))
+
+
+def _fetch_video(storage: Storage, manifest: Manifest, path: Path) -> Path | None:
+    if manifest.output is None:
+        return None
+    if not _is_here(path, manifest.output.bytes, manifest.output.sha256):
+        part = path.with_name(f"{path.name}.part")
+        storage.download(manifest.output.key, part)
+        part.replace(path)
+    return path
+
+
+def _is_here(path: Path, size: int, sha256: str) -> bool:
+    if not path.is_file() or path.stat().st_size != size:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+
+
+def _fetch_curves(storage: Storage, manifest: Manifest, path: Path) -> Curves | None:
+    key = manifest.sync_check.curves_key if manifest.sync_check else None
+    body = storage.get(key) if key else None
+    if body is None:
+        return None
+    _write(path, body)
+    return Curves.model_validate_json(body)
+
+
+def _write(path: Path, body: bytes) -> None:
+    try:
+        path.write_bytes(body)
+    except OSError as error:
+        raise ResourceExhausted(f"{path} cannot be written: {error.strerror}; free the disk") from error

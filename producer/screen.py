@@ -1,0 +1,179 @@
+"""What the commands show to a person: a few words and plain tables."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from contract.checks import Check
+from contract.manifest import Manifest
+from producer.estimate import Estimate
+from producer.results import Result
+from producer.status import ACTIVE, BatchCounts, BatchStatus, RowState, RowStatus
+from producer.submit import Submission
+
+ROWS_SHOWN = 40
+DASH = "–"
+
+_STYLES: dict[RowState, str] = {
+    "waiting": "dim",
+    "queued": "dim",
+    "done": "green",
+    "failed": "red",
+    "cancelled": "yellow",
+}
+
+
+def count(number: int, thing: str) -> str:
+    """A number and its thing: 1 row, 3 rows."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds as 1:05, with hours as 1:00:05."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def state_text(state: RowState) -> Text:
+    """The state in its colour."""
+    return Text(state, _STYLES.get(state, "cyan"))
+
+
+def counts_text(counts: Mapping[RowState, int]) -> Text:
+    """Rows by state: 2 done · 1 failed."""
+    parts = [Text(f"{number:,} {state}", _STYLES.get(state, "cyan")) for state, number in counts.items()]
+    return Text(" · ").join(parts)
+
+
+def frames_text(row: RowStatus) -> str:
+    """Frames done of all, and how fast."""
+    if not row.total:
+        return DASH
+    pace = f"  {row.fps:.0f} fps" if row.fps else ""
+    return f"{row.frames:,}/{row.total:,}{pace}"
+
+
+def eta_text(row: RowStatus) -> str:
+    """How long it will take."""
+    return DASH if row.eta_seconds is None else f"{clock(row.eta_seconds)} left"
+
+
+def submission_text(submission: Submission) -> Text:
+    """What became of a submission, in one to three lines."""
+    lines = [f"batch {submission.batch}: {count(submission.rows, 'row')} submitted"]
+    if submission.already:
+        lines = [f"batch {submission.batch}: already submitted, nothing repeated"]
+    if submission.uploaded_files:
+        lines.append(
+            f"{count(submission.uploaded_files, 'file')} uploaded, {submission.uploaded_bytes / 1e6:,.1f} MB"
+        )
+    if not submission.pinned:
+        lines.append(
+            "too many stored inputs to look at each (pin_limit): their keys alone are their identity"
+        )
+    lines += [f"skipped {fault}" for fault in submission.skipped]
+    return Text("\n".join(lines))
+
+
+def batches_table(batches: Iterable[BatchCounts]) -> Table:
+    """One line a batch."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("batch", style="bold", overflow="fold")
+    table.add_column("rows", justify="right")
+    table.add_column("state")
+    for each in batches:
+        table.add_row(each.batch, f"{each.rows:,}", counts_text(each.counts))
+    return table
+
+
+def batch_table(status: BatchStatus) -> Group:
+    """One line a row: of large batches those that move or failed come first, and the rest is counted."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("row", overflow="fold")
+    table.add_column("state")
+    table.add_column("frames", justify="right")
+    table.add_column("left", justify="right")
+    table.add_column("error", style="red", overflow="fold")
+    shown = status.rows if len(status.rows) <= ROWS_SHOWN else _most_telling(status.rows)
+    for row in shown:
+        eta = DASH if row.eta_seconds is None else clock(row.eta_seconds)
+        table.add_row(Text(row.id), state_text(row.state), frames_text(row), eta, row.error)
+    parts: list[RenderableType] = [
+        Text.assemble((status.batch, "bold"), "  ", counts_text(status.counts)),
+        table,
+    ]
+    if len(shown) < len(status.rows):
+        parts.append(Text(f"and {count(len(status.rows) - len(shown), 'row')} more; --json lists all", "dim"))
+    if not status.live:
+        parts.append(Text("Redis is away: only what has ended is known (see DUBLINE_REDIS_URL)", "yellow"))
+    return Group(*parts)
+
+
+def _most_telling(rows: Sequence[RowStatus]) -> list[RowStatus]:
+    order: dict[RowState, int] = {"failed": 1, "cancelled": 1, "queued": 2, "waiting": 3, "done": 4}
+    return sorted(rows, key=lambda row: 0 if row.state in ACTIVE else order[row.state])[:ROWS_SHOWN]
+
+
+def results_table(results: Iterable[Result]) -> Table:
+    """One line a row with the manifest's figures."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("row", overflow="fold")
+    table.add_column("status")
+    for name in ("seconds", "frames", "sync", "lag", "cost"):
+        table.add_column(name, justify="right")
+    table.add_column("error", style="red", overflow="fold")
+    for each in results:
+        if each.manifest:
+            table.add_row(Text(each.row), *_figures(each.manifest), each.lost or _error(each.manifest))
+    return table
+
+
+def _figures(manifest: Manifest) -> tuple[RenderableType, ...]:
+    colour = {"succeeded": "green", "failed": "red"}.get(manifest.status, "yellow")
+    sync, cost = manifest.sync_check, manifest.cost
+    return (
+        Text(manifest.status, colour),
+        f"{cost.seconds:.1f}" if cost else DASH,
+        f"{manifest.output.frames:,}" if manifest.output else DASH,
+        f"{sync.correlation:.2f}" if sync and sync.correlation is not None else DASH,
+        f"{sync.lag_frames:+d}" if sync and sync.lag_frames is not None else DASH,
+        f"{cost.amount:.4f} {cost.currency}" if cost else DASH,
+    )
+
+
+def _error(manifest: Manifest) -> Text | None:
+    error = manifest.error
+    return Text(f"{error.code}: {error.message}") if error else None
+
+
+def estimate_text(estimate: Estimate) -> Text:
+    """What would run, and on what the figures rest."""
+    known = estimate.rows - estimate.unknown_rows
+    lines = [f"{count(estimate.rows, 'job')} would be submitted; nothing was uploaded"]
+    if known:
+        lines.append(
+            f"about {clock(estimate.output_seconds)} of output, {clock(estimate.worker_seconds)} of worker time, "
+            f"{estimate.cost:.2f} {estimate.currency}"
+            + (f", for {known:,} of them" if estimate.unknown_rows else "")
+        )
+    if estimate.unknown_rows:
+        lines.append(
+            f"{count(estimate.unknown_rows, 'job')} of unknown length: only headers of local WAV files are read"
+        )
+    lines += [f"assuming {each}" for each in estimate.assumptions]
+    return Text("\n".join(lines))
+
+
+def checks_table(checks: Iterable[Check]) -> Table:
+    """One line a check, and below each that failed what to do."""
+    table = Table.grid(padding=(0, 2))
+    marks = {True: Text("ok", "green"), False: Text("FAILED", "bold red"), None: Text(DASH, "dim")}
+    for check in checks:
+        table.add_row(marks[check.ok], Text(check.name, "bold"), Text(check.detail))
+        if check.remedy:
+            table.add_row("", "", Text(check.remedy, "yellow" if check.ok is False else "dim"))
+    return table

@@ -1,0 +1,199 @@
+"""Where the rows of a batch stand. What has ended is told by manifests (truth), what moves by the ledger (live)."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from contract import keys
+from contract.errors import BrokerUnavailable
+from contract.ledger import ENDED, STATE_OF, Ledger, Progress, State
+from contract.manifest import Manifest
+from contract.storage import Storage
+from contract.summary import Summary
+from producer.batches import batch_rows, manifests
+
+LEDGER_CHUNK = 1000
+"""Jobs asked for in one round trip."""
+MANIFEST_LIMIT = 2000
+"""At most so many manifests are looked for one by one. Beyond it, rows of a batch that neither the ledger nor the
+listing of outputs knows count as waiting."""
+SEARCH_SECONDS = 10.0
+"""Pause between two searches of the store for a batch that is watched."""
+
+RowState = State | Literal["waiting"]
+"""The ledger's states, and `waiting`: submitted, and not in the queue yet."""
+STATES: tuple[RowState, ...] = (
+    "waiting",
+    "queued",
+    "staging",
+    "preparing",
+    "generating",
+    "uploading",
+    "done",
+    "failed",
+    "cancelled",
+)
+ACTIVE: frozenset[RowState] = frozenset(("staging", "preparing", "generating", "uploading"))
+
+
+@dataclass(frozen=True)
+class RowStatus:
+    """Where one row stands."""
+
+    id: str
+    job: str
+    state: RowState
+    frames: int = 0
+    """Done so far; of `total` where that is known."""
+    total: int = 0
+    fps: float = 0.0
+    eta_seconds: float | None = None
+    error: str | None = None
+    """Code of the error of a row that failed."""
+
+
+@dataclass(frozen=True)
+class BatchStatus:
+    """Where a batch stands, at one moment."""
+
+    batch: str
+    rows: list[RowStatus]
+    live: bool
+    """False: Redis is away; only what has ended is known."""
+
+    @property
+    def counts(self) -> dict[RowState, int]:
+        """Rows by state, in the order of a job's life, without the empty ones."""
+        counted = Counter(row.state for row in self.rows)
+        return {state: counted[state] for state in STATES if counted[state]}
+
+    @property
+    def ended(self) -> bool:
+        """No row has anything left to do."""
+        return all(row.state in ENDED for row in self.rows)
+
+    @property
+    def succeeded(self) -> bool:
+        """Every row has its video."""
+        return all(row.state == "done" for row in self.rows)
+
+
+@dataclass(frozen=True)
+class BatchCounts:
+    """A batch in one line."""
+
+    batch: str
+    rows: int
+    counts: dict[RowState, int]
+
+
+def all_batches(storage: Storage, ledger: Ledger) -> Iterator[BatchCounts]:
+    """Every batch by its name: from its summary where it has ended, else row by row."""
+    listed = [each.key for each in storage.list(keys.BATCHES)]
+    names = sorted({key.removeprefix(keys.BATCHES).partition("/")[0] for key in listed})
+    present = set(listed)
+    for name in (name for name in names if keys.rows(name) in present):
+        body = storage.get(keys.summary(name)) if keys.summary(name) in present else None
+        yield _summed(Summary.model_validate_json(body)) if body else _counted(storage, ledger, name)
+
+
+def _summed(summary: Summary) -> BatchCounts:
+    counts: dict[RowState, int] = {
+        "done": summary.succeeded,
+        "failed": summary.failed,
+        "cancelled": summary.cancelled,
+    }
+    return BatchCounts(
+        summary.batch, summary.rows, {state: number for state, number in counts.items() if number}
+    )
+
+
+def _counted(storage: Storage, ledger: Ledger, batch: str) -> BatchCounts:
+    status = BatchView(storage, ledger, batch).look()
+    return BatchCounts(batch, len(status.rows), status.counts)
+
+
+@dataclass(frozen=True)
+class _End:
+    state: State
+    frames: int = 0
+    error: str | None = None
+
+
+class BatchView:
+    """A batch that may be looked at again and again; what has ended is not asked for twice.
+
+    Raises:
+        NotFound: there is no such batch.
+    """
+
+    def __init__(self, storage: Storage, ledger: Ledger, batch: str) -> None:
+        self.batch = batch
+        self._storage = storage
+        self._ledger = ledger
+        self._rows = [(row.id, row.job.id) for row in batch_rows(storage, batch)]
+        self._ends: dict[str, _End] = {}
+        self._next_search = 0.0
+
+    def look(self) -> BatchStatus:
+        """Where every row stands now, in the order of the batch."""
+        jobs = list(dict.fromkeys(job for _, job in self._rows if job not in self._ends))
+        known, live = self._ask_ledger(jobs)
+        self._note_ended(known)
+        self._search([job for job in jobs if job not in known])
+        rows = [self._status(name, job, known.get(job)) for name, job in self._rows]
+        return BatchStatus(self.batch, rows, live)
+
+    def _ask_ledger(self, jobs: Sequence[str]) -> tuple[dict[str, Progress], bool]:
+        """What the ledger knows of them, and whether it answers."""
+        known: dict[str, Progress] = {}
+        try:
+            for start in range(0, len(jobs), LEDGER_CHUNK):
+                chunk = jobs[start : start + LEDGER_CHUNK]
+                seen = zip(chunk, self._ledger.progress(chunk), strict=True)
+                known |= {job: progress for job, progress in seen if progress}
+        except BrokerUnavailable:
+            return known, False
+        return known, True
+
+    def _note_ended(self, known: dict[str, Progress]) -> None:
+        ends = {job: _End(each.state, each.total) for job, each in known.items() if each.state in ENDED}
+        self._ends |= ends
+        # why a job did not succeed stands in its manifest only
+        self._read_manifests([job for job, end in ends.items() if end.state != "done"][:MANIFEST_LIMIT])
+
+    def _search(self, jobs: list[str]) -> None:
+        """Look in the store for jobs that ended and that the ledger has forgotten, or never knew."""
+        if not jobs or time.monotonic() < self._next_search:
+            return
+        if len(jobs) > MANIFEST_LIMIT:
+            self._ends |= dict.fromkeys(self._listed(set(jobs)), _End("done"))
+            jobs = [job for job in jobs if job not in self._ends]
+        if len(jobs) <= MANIFEST_LIMIT:
+            self._read_manifests(jobs)
+        self._next_search = time.monotonic() + SEARCH_SECONDS
+
+    def _read_manifests(self, jobs: list[str]) -> None:
+        found = zip(jobs, manifests(self._storage, jobs), strict=True)
+        self._ends |= {job: _end(manifest) for job, manifest in found if manifest}
+
+    def _listed(self, jobs: set[str]) -> list[str]:
+        """Those whose output lies under the batch's name: 1,000 in one round trip."""
+        present = {each.key for each in self._storage.list(f"{keys.OUTPUTS}{self.batch}/")}
+        return [job for name, job in self._rows if job in jobs and keys.output(self.batch, name) in present]
+
+    def _status(self, name: str, job: str, progress: Progress | None) -> RowStatus:
+        if end := self._ends.get(job):
+            return RowStatus(name, job, end.state, end.frames, end.frames, error=end.error)
+        if progress is None:
+            return RowStatus(name, job, "waiting")
+        return RowStatus(
+            name, job, progress.state, progress.frames, progress.total, progress.fps, progress.eta_seconds
+        )
+
+
+def _end(manifest: Manifest) -> _End:
+    frames = manifest.output.frames if manifest.output else 0
+    return _End(STATE_OF[manifest.status], frames, manifest.error.code if manifest.error else None)

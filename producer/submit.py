@@ -1,0 +1,134 @@
+"""A checked CSV becomes a batch: upload what is local, then one put that is the submission."""
+
+import hashlib
+import io
+import re
+import secrets
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract import keys
+from contract.errors import BadRequest, BatchConflict, Fault
+from contract.job import ENGINES, Job, Row, Source
+from contract.storage import Storage
+from producer.cells import Place
+from producer.check import Checked
+from producer.uploads import Advance, hash_files, upload
+
+_BATCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What became of a submission."""
+
+    batch: str
+    rows: int
+    uploaded_files: int
+    """Of the local files, those that the store did not have."""
+    uploaded_bytes: int
+    skipped: tuple[Fault, ...]
+    pinned: bool
+    already: bool
+    """The same rows lay there under the same name: nothing is repeated."""
+
+
+def submit(
+    checked: Checked,
+    storage: Storage,
+    *,
+    batch: str | None = None,
+    skip_bad: bool = False,
+    force: bool = False,
+    advance: Advance = lambda stage, count: None,
+) -> Submission:
+    """Upload what is local, and put the batch. The same rows under the same name are the same batch.
+
+    `force` gives every job a nonce, so that work which has a result is done again.
+
+    Raises:
+        BadRequest: rows have faults and `skip_bad` is not set, or no row is good; nothing was uploaded.
+        BatchConflict: a batch of that name holds other rows; nothing was uploaded.
+        InputChanged: a local file changed on its way.
+    """
+    _refuse_faults(checked, skip_bad)
+    _refuse_name(batch)
+    files = hash_files(checked.files, advance)
+    sources = {
+        path: Source(uri=f"s3://{storage.bucket}/{file.key}", sha256=file.sha256)
+        for path, file in files.items()
+    }
+    rows = _rows(checked, sources, force)
+    batch = batch or _batch_name(checked.csv, rows)
+    already = _is_there(storage, batch, rows)
+    uploaded = upload(storage, files.values(), advance)
+    if not already and storage.put_if_absent(keys.rows(batch), rows, "application/jsonl") != rows:
+        raise _conflict(batch)
+    return Submission(
+        batch=batch,
+        rows=len(checked.pairs),
+        uploaded_files=len(uploaded),
+        uploaded_bytes=sum(file.bytes for file in uploaded),
+        skipped=tuple(checked.faults),
+        pinned=checked.pinned,
+        already=already,
+    )
+
+
+def _refuse_faults(checked: Checked, skip_bad: bool) -> None:
+    bad = len({fault.line for fault in checked.faults})
+    if not bad or (skip_bad and checked.pairs):
+        return
+    total = bad + len(checked.pairs)
+    remedy = "correct them, or submit the others with --skip-bad" if checked.pairs else "correct them"
+    raise BadRequest(f"{bad:,} of {total:,} rows cannot become jobs; {remedy}", checked.faults)
+
+
+def _rows(checked: Checked, sources: dict[Path, Source], force: bool) -> bytes:
+    """`rows.jsonl`: the same rows and inputs give the same bytes, unless forced."""
+    body = io.BytesIO()
+    for pair in checked.pairs:
+        job = Job(
+            video=_stored(pair.video, checked, sources),
+            audio=_stored(pair.audio, checked, sources),
+            options=pair.options,
+            weights=ENGINES[pair.options.engine],
+            nonce=secrets.token_hex(8) if force else None,
+        )
+        row = Row(id=pair.id, job=job, priority=pair.priority)
+        body.write(row.model_dump_json(exclude_none=True).encode() + b"\n")
+    return body.getvalue()
+
+
+def _stored(place: Place, checked: Checked, sources: dict[Path, Source]) -> Source:
+    if isinstance(place, Path):
+        return sources[place]
+    pin = checked.pins.get(place)
+    return Source(uri=place, etag=pin.etag if pin else None)
+
+
+def _batch_name(csv: Path, rows: bytes) -> str:
+    plain = unicodedata.normalize("NFKD", csv.stem).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", plain)[:40].strip("-") or "batch"
+    return f"{slug}-{hashlib.sha256(rows).hexdigest()[:12]}"
+
+
+def _refuse_name(batch: str | None) -> None:
+    if batch is not None and not _BATCH.fullmatch(batch):
+        raise BadRequest(
+            f"batch {batch!r} must be 1 to 100 letters, digits and ._- and start with a letter or digit"
+        )
+
+
+def _is_there(storage: Storage, batch: str, rows: bytes) -> bool:
+    present = storage.get(keys.rows(batch))
+    if present is not None and present != rows:
+        raise _conflict(batch)
+    return present is not None
+
+
+def _conflict(batch: str) -> BatchConflict:
+    return BatchConflict(
+        f"batch {batch} exists and holds other rows or other versions of its inputs; choose another --batch"
+    )

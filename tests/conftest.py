@@ -1,0 +1,63 @@
+"""Real services for all tests: one Valkey and one SeaweedFS a session, a namespace and a bucket of its own a test."""
+
+import os
+import secrets
+
+import pytest
+
+from contract.broker import make_app
+from contract.errors import ConfigurationError
+from contract.ledger import Ledger
+from contract.settings import Settings
+from contract.storage import Storage
+from producer.local import LocalStack, valkey_program, weed_program
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch):
+    for name in [each for each in os.environ if each.startswith("DUBLINE_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def programs():
+    """The embedded servers are installed: where not, tests are skipped here and fail in CI."""
+    try:
+        return valkey_program(), weed_program()
+    except ConfigurationError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(error.message)
+
+
+@pytest.fixture(scope="session")
+def services(programs, tmp_path_factory):
+    """A running broker and store."""
+    folder = tmp_path_factory.mktemp("services")
+    with LocalStack.start(folder, workers=0, feeder=False, flower=False, settings=Settings()) as stack:
+        yield stack
+
+
+@pytest.fixture
+def settings(services):
+    """Settings of the running services, with a namespace and a bucket that nobody else uses."""
+    name = f"test-{secrets.token_hex(6)}"
+    return services.settings.model_copy(update={"namespace": name, "s3_bucket": name})
+
+
+@pytest.fixture
+def storage(settings):
+    store = Storage(settings)
+    store.ensure_bucket()
+    return store
+
+
+@pytest.fixture
+def ledger(settings):
+    return Ledger(settings)
+
+
+@pytest.fixture
+def app(settings):
+    with make_app(settings) as celery:
+        yield celery

@@ -1,0 +1,106 @@
+"""Stages side by side keep order, bounds and errors."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from worker.overlap import WriteBehind, read_ahead
+
+
+def test_items_come_in_order_and_all_of_them():
+    with read_ahead(range(1000), depth=4) as items:
+        assert list(items) == list(range(1000))
+
+
+def test_the_reader_stays_at_most_depth_items_ahead():
+    produced = 0
+    gate = threading.Semaphore(0)
+
+    def counted() -> Iterator[int]:
+        nonlocal produced
+        for number in range(100):
+            produced += 1
+            gate.release()
+            yield number
+
+    with read_ahead(counted(), depth=3) as items:
+        assert next(items) == 0
+        for _ in range(5):  # one taken, three waiting, one in the producer's hand
+            assert gate.acquire(timeout=5)
+        assert not gate.acquire(timeout=0.3)
+        assert produced == 5
+
+
+def test_an_error_of_the_producer_is_raised_where_its_item_would_have_come():
+    def broken() -> Iterator[int]:
+        yield 1
+        raise ValueError("disk")
+
+    with read_ahead(broken(), depth=2) as items:
+        assert next(items) == 1
+        with pytest.raises(ValueError, match="disk"):
+            next(items)
+
+
+def test_leaving_early_closes_the_producer():
+    closed = threading.Event()
+
+    def endless() -> Iterator[int]:
+        try:
+            while True:
+                yield 0
+        finally:
+            closed.set()
+
+    with read_ahead(endless(), depth=2) as items:
+        next(items)
+    assert closed.is_set()
+    assert not [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
+
+
+def test_everything_put_is_written_in_order_before_the_block_ends():
+    written: list[int] = []
+    with WriteBehind(written.append, depth=2) as behind:
+        for number in range(500):
+            behind.put(number)
+    assert written == list(range(500))
+
+
+def test_an_error_of_the_writer_reaches_whoever_puts_and_never_blocks_them():
+    def full(_: int) -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"), WriteBehind(full, depth=1) as behind:
+        for number in range(100):
+            behind.put(number)
+
+
+def test_an_error_at_the_last_item_is_raised_at_the_end_of_the_block():
+    def full(_: int) -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"), WriteBehind(full, depth=4) as behind:
+        behind.put(1)
+
+
+def test_after_an_error_in_the_block_what_waits_is_dropped():
+    begun, go_on = threading.Event(), threading.Event()
+    written: list[int] = []
+
+    def slow(number: int) -> None:
+        begun.set()
+        go_on.wait(5)
+        written.append(number)
+
+    def abandon() -> None:
+        with WriteBehind(slow, depth=8) as behind:
+            for number in range(5):
+                behind.put(number)
+            begun.wait(5)
+            threading.Timer(0.2, go_on.set).start()
+            raise KeyError("render failed")
+
+    with pytest.raises(KeyError):
+        abandon()
+    assert written == [0]

@@ -1,0 +1,58 @@
+"""The composition root of a worker: `celery -A worker.app worker`.
+
+The parent process takes messages and imports nothing heavy; the child that runs jobs is spawned and does.
+"""
+
+import functools
+import logging
+import sys
+from typing import Any
+
+from celery import Task, signals
+
+from contract.broker import TASK, make_app
+from contract.errors import DublineError
+from contract.job import Delivery
+from contract.ledger import Ledger
+from contract.settings import Settings
+from contract.storage import Storage
+from worker import weights
+from worker.tasks import JobRunner
+
+logger = logging.getLogger(__name__)
+
+settings = Settings.read()
+app = make_app(settings)
+
+
+@app.task(name=TASK, bind=True)
+def render(self: Task, delivery: dict[str, Any]) -> str:
+    """Run one delivery to its end; the return value is for Flower alone."""
+    return runner().run(Delivery.model_validate(delivery), self.request.delivery_info.get("delivery_tag", ""))
+
+
+@functools.cache
+def runner() -> JobRunner:
+    """This child's job runner, made at its first job."""
+    from worker.attempt import Workshop  # heavy: in the child alone
+    from worker.setup import set_up
+
+    storage = Storage(settings)
+    workshop = Workshop(settings, storage, functools.cache(functools.partial(set_up, settings)))
+    return JobRunner(settings, storage, Ledger(settings), workshop.perform)
+
+
+@signals.worker_init.connect
+def refuse_early(**_: object) -> None:
+    """Before the first message: the weights are here and the store keeps its promise, or the worker ends."""
+    try:
+        weights.fetch(weights.ENGINES[settings.engine], settings.weights)
+        Storage(settings).check()
+    except DublineError as error:
+        sys.exit(f"error [{error.code}]: {error.message}")
+
+
+@signals.setup_logging.connect
+def log_plainly(**_: object) -> None:
+    """One line an event, on standard error."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -1,0 +1,82 @@
+"""One attempt at one job on this machine: stage in, render, stage out, and a note of everything found."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from contract.manifest import EngineRecord
+from contract.settings import Settings
+from contract.storage import Storage
+from worker import weights
+from worker.media.probe import libav_version
+from worker.progress import JobProgress
+from worker.render import Rendering, Tools, render
+from worker.stage import Staged, stage_in, stage_out
+from worker.stopwatch import Stopwatch
+from worker.tasks import Findings, Ticket
+
+SOFTWARE = ("dubline", "av", "ai-edge-litert", "celery", "numpy", "opencv-python-headless", "soxr")
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Performs tickets; the tools are set up at the first one and stay warm."""
+
+    settings: Settings
+    storage: Storage
+    tools: Callable[[], Tools]
+
+    def perform(self, ticket: Ticket, progress: JobProgress, findings: Findings) -> None:
+        """Render the ticket's job and upload what it made. Raises the errors of contract.errors."""
+        job = ticket.delivery.row.job
+        watch = Stopwatch()
+        findings.software = software()
+        findings.device = device()
+        try:
+            with TemporaryDirectory(prefix="dubline-", dir=self.settings.scratch) as folder:
+                with watch.stage("stage_in"):
+                    video, audio = stage_in(self.storage, job, Path(folder), self.settings.max_input_bytes)
+                findings.video, findings.audio = video.record, audio.record
+                with watch.stage("setup"):
+                    tools = self.tools()
+                output = Path(folder) / "video.mp4"
+                rendering = render(video.path, audio.path, output, job.options, tools, progress, watch)
+                note(findings, rendering, video, audio, tools)
+                progress.enter("uploading")
+                with watch.stage("stage_out"):
+                    findings.output, curves_key = stage_out(
+                        self.storage,
+                        ticket.job_id,
+                        ticket.attempt_id,
+                        output,
+                        rendering.encoded,
+                        rendering.curves,
+                    )
+                findings.sync_check = rendering.sync_check.model_copy(update={"curves_key": curves_key})
+        finally:
+            findings.timings = watch.seconds()
+
+
+def note(findings: Findings, rendering: Rendering, video: Staged, audio: Staged, tools: Tools) -> None:
+    """Write down what a render found."""
+    findings.video = video.record.model_copy(update={"facts": rendering.video})
+    findings.audio = audio.record.model_copy(update={"facts": rendering.audio})
+    findings.engine = EngineRecord(name=tools.engine.name, weights=weights.records(tools.engine.name))
+    findings.frames = rendering.frames
+    findings.sync_check = rendering.sync_check
+    findings.warnings = rendering.warnings
+
+
+def software() -> dict[str, str]:
+    """Versions of what took part."""
+    return {"python": platform.python_version(), "ffmpeg": libav_version()} | {
+        name: version(name) for name in SOFTWARE
+    }
+
+
+def device() -> str:
+    """What the engine ran on."""
+    return f"cpu {platform.machine()} {platform.system()}"

@@ -1,0 +1,19 @@
+"""How far the lips are open in every frame of a finished video, measured again from its pixels."""
+
+from pathlib import Path
+
+import numpy as np
+
+from contract.job import FaceChoice
+from worker.evaluation.sync import Curve
+from worker.faces.track import FaceModels, FaceTracker
+from worker.media.limits import Limits
+from worker.media.source import VideoSource
+
+
+def apertures(video: Path, models: FaceModels, limits: Limits, choose: FaceChoice) -> Curve:
+    """Lip aperture per frame, (frames,) float32, gap over face height; NaN where no face is seen."""
+    tracker = FaceTracker(models, choose, smooth=False)
+    with VideoSource(video, limits) as source:
+        faces = (tracker.track(frame) for frame in source.frames())
+        return np.array([np.nan if face is None else face.aperture for face in faces], dtype=np.float32)

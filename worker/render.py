@@ -1,0 +1,155 @@
+"""START HERE: the story of one job, from staged inputs to a finished video.
+
+    audio file ──► read_audio ──► Engine.listen ─────────────┐ one feature a frame
+    video file ──► VideoSource ─► FaceTracker ─► Engine ─► blend ─► VideoWriter ─► video.mp4
+                   └ read ahead ┘ └────── this thread ─────┘ └ write behind ┘
+
+Decode, draw and encode run side by side with bounded queues between them: memory does not grow with length,
+and no frame ever lies on disk.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from contract.errors import NoFace
+from contract.job import JobOptions
+from contract.manifest import Curves, Frames, MediaFacts, SyncCheck, WarningRecord
+from worker.engines.base import Crop, Engine
+from worker.evaluation.aperture import apertures
+from worker.evaluation.sync import check, curves, loudness
+from worker.faces.face import Face
+from worker.faces.track import FaceModels, FaceTracker
+from worker.media.audio import read_audio
+from worker.media.blend import blend
+from worker.media.encode import EncodedFacts, VideoWriter
+from worker.media.frame import Frame
+from worker.media.limits import Limits
+from worker.media.source import VideoSource
+from worker.overlap import WriteBehind, read_ahead
+from worker.progress import JobProgress
+from worker.stopwatch import Stopwatch
+
+QUEUE_FRAMES = 8
+"""Frames between two stages: 25 MB at 1080p, 100 MB at 4K."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a process sets up once and every job uses."""
+
+    engine: Engine
+    faces: FaceModels
+    limits: Limits
+    threads: int
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What a render made and measured."""
+
+    encoded: EncodedFacts
+    frames: Frames
+    sync_check: SyncCheck
+    curves: Curves
+    video: MediaFacts
+    audio: MediaFacts
+    warnings: tuple[WarningRecord, ...]
+
+
+def render(
+    video: Path,
+    audio: Path,
+    output: Path,
+    options: JobOptions,
+    tools: Tools,
+    progress: JobProgress,
+    watch: Stopwatch,
+) -> Rendering:
+    """The pair's lip-synced video in `output`, and what is known of it.
+
+    Raises:
+        InputRejected: the media cannot be rendered; `output` may hold a part and is of no use.
+        TemporaryFailure: it is worth another attempt.
+        LeaseLost: the job is another worker's by now.
+    """
+    progress.enter("preparing")
+    with watch.stage("listen"):
+        sound = read_audio(audio, tools.limits)
+    with VideoSource(video, tools.limits, start=options.start, end=options.end) as source:
+        cast = Cast(FaceTracker(tools.faces, options.face))
+        plan = source.plan(sound, options.sync_mode)
+        with watch.stage("listen"):
+            features = tools.engine.listen(sound.samples, plan.frames)
+        progress.enter("generating", total=plan.frames)
+        with (
+            watch.stage("stream"),
+            VideoWriter(output, source.width, source.height, plan.track, threads=tools.threads) as writer,
+            read_ahead(source.frames(plan), QUEUE_FRAMES) as frames,
+            WriteBehind(writer.write, QUEUE_FRAMES) as behind,
+        ):
+            for frame in draw(frames, features, tools.engine, cast, watch):
+                behind.put(frame)
+                progress.advance()
+        warnings = source.warnings + sound.warnings
+        facts = source.facts
+    if cast.with_face == 0:
+        raise NoFace(
+            f"none of the {cast.total} frames shows a usable face; choose another video or another part of it"
+        )
+    with watch.stage("sync_check"):
+        aperture = apertures(output, tools.faces, tools.limits, options.face)
+        loud = loudness(sound.samples, len(aperture))
+    counts = Frames(total=cast.total, with_face=cast.with_face, without_face=cast.total - cast.with_face)
+    return Rendering(
+        writer.encoded, counts, check(aperture, loud), curves(aperture, loud), facts, sound.facts, warnings
+    )
+
+
+class Cast:
+    """The face to draw on in every frame: found once per source frame, remembered while it may show again."""
+
+    def __init__(self, tracker: FaceTracker) -> None:
+        self._tracker = tracker
+        self._seen: dict[int, Face | None] = {}
+        self.total = 0
+        self.with_face = 0
+
+    def find(self, frame: Frame) -> Face | None:
+        """The frame's face, or None; counts the frame."""
+        if frame.source_index not in self._seen:
+            self._seen[frame.source_index] = self._tracker.track(frame)
+        face = self._seen[frame.source_index]
+        self.total += 1
+        self.with_face += face is not None
+        return face
+
+
+def draw(
+    frames: Iterable[Frame], features: Iterable[Any], engine: Engine, cast: Cast, watch: Stopwatch
+) -> Iterator[Frame]:
+    """The same frames in the same order, with new mouths. Frames without a face keep their place, untouched."""
+    pairs = zip(frames, features, strict=True)
+    while batch := list(islice(pairs, engine.batch_size)):
+        with watch.stage("track"):
+            faces = [cast.find(frame) for frame, _ in batch]
+        drawn = [
+            (frame, face, feature)
+            for (frame, feature), face in zip(batch, faces, strict=True)
+            if face is not None
+        ]
+        with watch.stage("prepare"):
+            prepared = [engine.prepare(_crop(frame, face, engine)) for frame, face, _ in drawn]
+        with watch.stage("generate"):
+            mouths = engine.generate(prepared, [feature for _, _, feature in drawn])
+        with watch.stage("blend"):
+            for (frame, _, _), mouth in zip(drawn, mouths, strict=True):
+                blend(frame, mouth)
+        yield from (frame for frame, _ in batch)
+
+
+def _crop(frame: Frame, face: Face, engine: Engine) -> Crop:
+    box = engine.region(face, frame.width, frame.height)
+    return Crop(frame.rgb(box), box, face)

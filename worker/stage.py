@@ -1,0 +1,68 @@
+"""Between the bucket and the scratch folder: inputs in, the video and its curves out."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract import keys
+from contract.errors import EmptyInput, InputChanged
+from contract.job import Job, Source
+from contract.manifest import Curves, InputRecord, OutputRecord
+from contract.storage import Storage
+from worker.media.encode import EncodedFacts
+
+
+@dataclass(frozen=True)
+class Staged:
+    """One input on this machine's disk."""
+
+    path: Path
+    record: InputRecord
+
+
+def stage_in(storage: Storage, job: Job, folder: Path, max_bytes: int) -> tuple[Staged, Staged]:
+    """The job's video and audio as files of the folder, exactly as they were submitted.
+
+    Raises:
+        InputNotFound, InputForbidden, InputChanged, InputTooLarge, EmptyInput: nothing to retry.
+        StoreUnavailable, ResourceExhausted: worth a retry.
+    """
+    video = _fetch(storage, job.video, folder / "video", max_bytes)
+    audio = video if job.audio == job.video else _fetch(storage, job.audio, folder / "audio", max_bytes)
+    return video, audio
+
+
+def _fetch(storage: Storage, source: Source, path: Path, max_bytes: int) -> Staged:
+    got = storage.download(source.uri, path, etag=source.etag, max_bytes=max_bytes)
+    if got.bytes == 0:
+        raise EmptyInput(f"{source.uri} has no bytes; upload it again")
+    if source.sha256 and got.sha256 != source.sha256:
+        raise InputChanged(f"{source.uri} does not have the content that was submitted; submit it again")
+    return Staged(path, InputRecord(uri=source.uri, bytes=got.bytes, sha256=got.sha256, etag=got.etag))
+
+
+def stage_local(path: Path) -> Staged:
+    """A file that lies here already."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    if path.stat().st_size == 0:
+        raise EmptyInput(f"{path} has no bytes")
+    record = InputRecord(uri=path.resolve().as_uri(), bytes=path.stat().st_size, sha256=digest.hexdigest())
+    return Staged(path, record)
+
+
+def stage_out(
+    storage: Storage, job_id: str, attempt: str, video: Path, encoded: EncodedFacts, curves: Curves
+) -> tuple[OutputRecord, str]:
+    """Upload what the attempt made. Returns the video's record and the key of its curves.
+
+    Raises:
+        StoreUnavailable: worth a retry.
+    """
+    key = keys.attempt(job_id, attempt, "video.mp4")
+    curves_key = keys.attempt(job_id, attempt, "curves.json")
+    storage.upload(video, key, encoded.sha256, "video/mp4")
+    storage.put(curves_key, curves.model_dump_json().encode())
+    return encoded.record(key), curves_key
