@@ -9,7 +9,7 @@ help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 demo: .venv/demo ## install what the demo needs, then render demo/jobs.csv on an embedded stack into demo-out/
-	$(BIN)/dubline demo
+	DUBLINE_CONFIG=configs/local.toml $(BIN)/dubline demo
 
 test: lint types imports unit   ## everything CI checks
 

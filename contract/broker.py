@@ -4,8 +4,9 @@ from celery import Celery
 from celery.exceptions import OperationalError as CeleryOperationalError
 from kombu.entity import Queue
 from kombu.exceptions import OperationalError
+from redis import AuthenticationError
 
-from contract.errors import BrokerUnavailable
+from contract.errors import BrokerUnavailable, ConfigurationError
 from contract.job import Delivery, Priority
 from contract.settings import Settings
 
@@ -65,6 +66,7 @@ def publish(app: Celery, delivery: Delivery) -> None:
     """Put one job into the queue.
 
     Raises:
+        ConfigurationError: Redis refuses the credentials.
         BrokerUnavailable: Redis is away; the message may or may not be out.
     """
     job = delivery.row.job
@@ -78,4 +80,8 @@ def publish(app: Celery, delivery: Delivery) -> None:
             retry=False,
         )
     except (OperationalError, CeleryOperationalError) as error:
+        if isinstance(error.__cause__, AuthenticationError):
+            raise ConfigurationError(
+                f"Redis refuses the credentials ({error}); set DUBLINE_REDIS_URL"
+            ) from error
         raise BrokerUnavailable(f"Redis does not take messages: {error}; see DUBLINE_REDIS_URL") from error

@@ -1,6 +1,7 @@
 """One validated object. Read once, at the top of a process, from DUBLINE_* and a TOML file."""
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -63,8 +64,8 @@ class Settings(BaseSettings):
     scratch: Path | None = None
     """Folder of the staged inputs and the one output; None: the system's temporary folder."""
     weights: Path = Path("~/.cache/dubline/weights")
-    threads: Annotated[int, Field(ge=1)] = min(os.cpu_count() or 1, 4)
-    """CPU threads of the encoder and of the networks."""
+    threads: Annotated[int, Field(ge=1)] = 4
+    """Threads of the encoder. Fixed, not the machine's: x264's bytes depend on it."""
 
     # Price of one worker, for the manifest and for estimates
     price_per_hour: Annotated[float, Field(ge=0)] = 1.006
@@ -105,6 +106,8 @@ class Settings(BaseSettings):
             raise ConfigurationError(f"{CONFIG_VARIABLE} names {config}, which is not a file")
         try:
             return cls()
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigurationError(f"{config} is not a TOML file: {error}") from error
         except ValidationError as error:
             faults = "; ".join(
                 f"{PREFIX}{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors()

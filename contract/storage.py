@@ -53,6 +53,7 @@ RACE_ROUNDS = 2
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _NO_BUCKET = {"404", "NoSuchBucket", "NotFound"}
+_IMPOSSIBLE = {"KeyTooLongError", "InvalidBucketName", "InvalidURI"}
 _FORBIDDEN = {"403", "AccessDenied", "AllAccessDisabled", "InvalidObjectState"}
 _CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 _CHANGED = {"412", "PreconditionFailed"}
@@ -299,18 +300,30 @@ class Storage:
             yield
         except ClientError as error:
             raise self._error(address, error) from error
-        except (NoCredentialsError, PartialCredentialsError, ParamValidationError) as error:
+        except (NoCredentialsError, PartialCredentialsError) as error:
             raise ConfigurationError(
-                f"{self._where} cannot be asked for {address}: {error}; see DUBLINE_S3_BUCKET, DUBLINE_S3_ACCESS_KEY "
-                "and DUBLINE_S3_SECRET_KEY"
+                f"there are no credentials for {self._where} ({error}); set DUBLINE_S3_ACCESS_KEY and "
+                "DUBLINE_S3_SECRET_KEY, or give AWS's own"
+            ) from error
+        except ParamValidationError as error:
+            if address.startswith("s3://"):
+                raise InputNotFound(f"{address} is no address that S3 can have: {error}") from error
+            raise ConfigurationError(
+                f"{self.bucket} is not a bucket's name; set DUBLINE_S3_BUCKET"
             ) from error
         except (BotoCoreError, boto3.exceptions.Boto3Error) as error:
             raise StoreUnavailable(f"{self._where} did not answer for {address}: {error}") from error
 
     def _error(self, address: str, error: ClientError) -> DublineError:
         code = _code(error)
+        if code == "NoSuchBucket" and not address.startswith("s3://"):
+            return ConfigurationError(
+                f"there is no bucket {self.bucket} on {self._where}; `dubline doctor` makes it, or set DUBLINE_S3_BUCKET"
+            )
         if code == "NoSuchBucket":
             return InputNotFound(f"{address}: there is no such bucket on {self._where}")
+        if code in _IMPOSSIBLE:
+            return InputNotFound(f"{address} is no address that S3 can have: {code}")
         if code in _MISSING:
             return InputNotFound(f"{address} does not exist on {self._where}")
         if code in _CREDENTIALS:

@@ -4,7 +4,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.errors import DublineError, EmptyInput, Fault, InputForbidden, InputNotFound, InputTooLarge
+from contract.errors import (
+    BadRequest,
+    DublineError,
+    EmptyInput,
+    Fault,
+    InputForbidden,
+    InputNotFound,
+    InputTooLarge,
+)
 from contract.settings import Settings
 from contract.storage import Storage, StoredObject
 from producer.pairs import Mention, Pair, Reading, read_pairs
@@ -52,6 +60,20 @@ def check(csv: Path, storage: Storage, settings: Settings) -> Checked:
     )
     pins = {address: found for address, found in seen.items() if isinstance(found, StoredObject)}
     return Checked(csv, reading.pairs, reading.faults, pins, pinned=True)
+
+
+def refuse_faults(checked: Checked, skip_bad: bool) -> None:
+    """Return if the good rows may be submitted.
+
+    Raises:
+        BadRequest: rows have faults and are not to be skipped, or no row is good.
+    """
+    bad = len({fault.line for fault in checked.faults})
+    if not bad or (skip_bad and checked.pairs):
+        return
+    total = bad + len(checked.pairs)
+    remedy = "correct them, or submit the others with --skip-bad" if checked.pairs else "correct them"
+    raise BadRequest(f"{bad:,} of {total:,} rows cannot become jobs; {remedy}", checked.faults)
 
 
 def _distinct(reading: Reading, limit: int) -> list[str] | None:

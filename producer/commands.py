@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
@@ -73,7 +74,7 @@ class _Missing(TyperCommand):
 
     def __init__(self, name: str, error: ImportError) -> None:
         settings = {"ignore_unknown_options": True, "allow_extra_args": True}
-        help_text = "Needs the worker: pip install 'dubline[worker]'"
+        help_text = escape("Needs the worker: pip install 'dubline[worker]'")
         super().__init__(name, help=help_text, short_help=help_text, context_settings=settings)
         self._error = error
 

@@ -21,7 +21,7 @@ from contract import keys
 from contract.broker import make_app, publish
 from contract.errors import BrokerUnavailable, InputNotFound, InputRejected, TemporaryFailure
 from contract.job import Delivery, Row
-from contract.ledger import ENDED, STATE_OF, Ledger, Offer
+from contract.ledger import ENDED, STATE_OF, Ledger
 from contract.manifest import Manifest
 from contract.outputs import publish_output
 from contract.settings import Settings
@@ -98,7 +98,8 @@ class Feeder:
                 if waiting:
                     logger.info("the feeder goes on")
                 waiting = False
-            stop.wait(STEP_SECONDS)
+            busy = self._ended and not waiting
+            stop.wait(0 if busy else STEP_SECONDS)
         self._threads.shutdown()
 
     def step(self) -> None:
@@ -148,46 +149,55 @@ class Feeder:
         return min(free, self._window_size + LATER_ROWS - len(self._window))
 
     def _take(self, count: int) -> list[_Waiting]:
-        """Up to `count` rows, one of each batch in turn."""
-        turns = deque(self._batches.values())
+        """Up to `count` rows, one of each batch in turn; the next call goes on with the next batch."""
+        turns, spent = deque(self._batches.values()), []
         taken: list[_Waiting] = []
         while turns and len(taken) < count:
             batch = turns.popleft()
-            with self._setting_aside(batch):
-                if row := batch.take():
-                    taken.append(_Waiting(batch, row, row.job.id))
-                    turns.append(batch)
+            if row := self._next_row(batch):
+                taken.append(_Waiting(batch, row, row.job.id))
+                turns.append(batch)
+            else:
+                spent.append(batch)
+        self._batches = {each.name: each for each in (*turns, *spent)}
         return taken
 
+    def _next_row(self, batch: OpenBatch) -> Row | None:
+        with self._setting_aside(batch):
+            return batch.take()
+        return None
+
     def _offer_window(self) -> None:
-        outcomes = list(self._threads.map(self._advance, self._window))
-        for each, outcome in zip(self._window, outcomes, strict=True):
-            each.later = outcome == "later"
-        self._leave_window(
-            each for each, outcome in zip(self._window, outcomes, strict=True) if outcome == "ended"
-        )
+        """Publish, in the order of the rows, what the ledger says is to be published and the store has no result of."""
+        answers = [
+            self._ledger.offer(each.job, lost_after_seconds=self._lost_after_seconds) for each in self._window
+        ]
+        for each, answer in zip(self._window, answers, strict=True):
+            each.later = answer == "later"
+        answered = list(zip(self._window, answers, strict=True))
+        self._leave_window(each for each, answer in answered if answer == "ended")
+        self._publish([each for each, answer in answered if answer == "publish"])
 
-    def _advance(self, waiting: _Waiting) -> Offer:
-        """Publish one row's job if the ledger says so and the store knows no result."""
-        outcome = self._ledger.offer(waiting.job, lost_after_seconds=self._lost_after_seconds)
-        if outcome != "publish":
-            return outcome
-        with self._withdrawing(waiting.job), self._setting_aside(waiting.batch):
-            if manifest := self._manifest(waiting.job):
-                self._ledger.finish(waiting.job, STATE_OF[manifest.status])
-                return "ended"
-            publish(self._app, Delivery(batch=waiting.batch.name, row=waiting.row))
-        return outcome
-
-    @contextmanager
-    def _withdrawing(self, job: str) -> Iterator[None]:
-        """Take the offer back if the message does not get out."""
+    def _publish(self, due: list[_Waiting]) -> None:
+        unsent = deque(due)
         try:
-            yield
+            for each, manifest in zip(due, self._threads.map(self._result_of, due), strict=True):
+                if manifest:
+                    self._ledger.finish(each.job, STATE_OF[manifest.status])
+                    self._leave_window([each])
+                elif each.batch.name not in self._aside:
+                    publish(self._app, Delivery(batch=each.batch.name, row=each.row))
+                unsent.popleft()
         except TemporaryFailure:
-            with suppress(BrokerUnavailable):  # then it is offered again when its time is over
-                self._ledger.withdraw(job)
+            with suppress(BrokerUnavailable):  # then they are offered again when their time is over
+                for each in unsent:
+                    self._ledger.withdraw(each.job)
             raise
+
+    def _result_of(self, waiting: _Waiting) -> Manifest | None:
+        with self._setting_aside(waiting.batch):
+            return self._manifest(waiting.job)
+        return None
 
     def _settle_ended(self) -> None:
         """Count ended rows, and publish their outputs where the worker did not."""

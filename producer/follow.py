@@ -1,16 +1,20 @@
-"""A batch in motion: on a terminal one picture that is redrawn, in a log a line for each change."""
+"""What is in motion, an upload or a batch: on a terminal one picture that is redrawn, in a log a line for each change."""
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from contract.errors import TemporaryFailure
 from contract.ledger import ENDED
+from producer.check import Checked
 from producer.screen import clock, counts_text, eta_text, frames_text, state_text
 from producer.status import ACTIVE, BatchStatus, BatchView, RowStatus
 
@@ -35,15 +39,15 @@ def _looks(view: BatchView, check_services: Callable[[], None]) -> Iterator[Batc
     """The batch again and again, last when it has ended. While the store is away it goes on without us."""
     while True:
         check_services()
-        try:
+        started = time.monotonic()
+        with suppress(TemporaryFailure):
             status = view.look()
-        except TemporaryFailure:
-            status = None
-        if status:
             yield status
             if status.ended:
                 return
-        time.sleep(REFRESH_SECONDS)
+        time.sleep(
+            max(REFRESH_SECONDS, time.monotonic() - started)
+        )  # a large batch is looked at half of the time
 
 
 def _draw(looks: Iterator[BatchStatus], console: Console) -> BatchStatus:
@@ -91,3 +95,26 @@ def _tell(looks: Iterator[BatchStatus], console: Console) -> BatchStatus:
             console.print(f"{status.batch}: {counts_text(status.counts)}", markup=False)
             next_counts = time.monotonic() + TELL_SECONDS
     return status
+
+
+class UploadBar:
+    """Bytes hashed and uploaded, where a person watches and something local is to be read."""
+
+    def __init__(self, checked: Checked, console: Console) -> None:
+        total = sum(path.stat().st_size for path in checked.files if path.is_file())
+        columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+        self._progress = Progress(
+            *columns, console=console, transient=True, disable=not (console.is_terminal and total)
+        )
+        self._tasks = {stage: self._progress.add_task(stage, total=total) for stage in ("hashed", "uploaded")}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+    def advance(self, stage: str, count: int) -> None:
+        """More bytes are done."""
+        self._progress.advance(self._tasks[stage], count)

@@ -44,8 +44,8 @@ POLL_SECONDS = 0.05
 PORTS = range(12_000, 22_000)
 """Below every system's range for outgoing connections, also with SeaweedFS's 10,000 for gRPC on top."""
 GRPC_OFFSET = 10_000
-SOFT_STOP_SECONDS = 3
-"""What a local worker leaves its job before it hands it back; a later `up` takes it up again."""
+SOFT_STOP_SECONDS = 0
+"""A local worker hands its job back at once: somebody waits for the prompt, and a later `up` does it again."""
 TAIL_LINES = 20
 
 _LEASH = Path(__file__).with_name("leash.py")
@@ -241,7 +241,8 @@ class LocalStack:
         )
         argv = [weed_program(), "mini", *_store_flags(ports)]
         environment = _bare_environment()
-        self._run(Command("store", argv, environment, folder, lambda: _listens(ports["s3"]), stop_seconds=10))
+        # it takes 1 s to end, or hangs; a kill costs nothing that it has acknowledged
+        self._run(Command("store", argv, environment, folder, lambda: _listens(ports["s3"]), stop_seconds=2))
 
     def _start_processes(self, *, workers: int, feeder: bool, flower: bool) -> None:
         """All at once, for each takes seconds to import; then wait for what can be asked."""
@@ -278,7 +279,12 @@ class LocalStack:
             return any(each.startswith(f"{name}@") for each in inspect.ping() or {})
 
         argv = ["celery", "-A", "worker.app", "worker", "-n", f"{name}@%h", "-E", "--loglevel=INFO"]
-        quick = ["--without-gossip", "--without-mingle", "--", f"soft_shutdown_timeout={SOFT_STOP_SECONDS}"]
+        quick = [
+            "--without-gossip",
+            "--without-mingle",
+            "--",
+            f"worker.soft_shutdown_timeout={SOFT_STOP_SECONDS}",
+        ]
         environment = {**environment, "REMAP_SIGTERM": "SIGQUIT"}
         self._run(self._python(name, environment, *argv, *quick, ready=awake, stop_seconds=15))
 
@@ -368,6 +374,7 @@ def _store_flags(ports: Mapping[str, int]) -> list[str]:
         "-s3.localSocket=s3.sock",
         "-filer.localSocket=filer.sock",
         "-master.telemetry=false",
+        "-volume.preStopSeconds=0",
         "-admin.ui=false",
         "-webdav=false",
         "-s3.port.iceberg=0",

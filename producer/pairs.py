@@ -97,7 +97,8 @@ class _Rows:
         options, problems = options_of(tuple(cells.get(name, "") for name in OPTIONS), self.settings.engine)
         trial.faults += [Fault(record.line, problem) for problem in problems]
         priority = trial.value("", priority_of, cells.get("priority", ""))
-        name = trial.value("", self._unique_id, record)
+        # an id made of cells that mean nothing would only repeat what is wrong with them
+        name = trial.value("", self._unique_id, record) if cells.get("id") or (video and audio) else None
         if video and audio and options and priority and name:
             self.reading.pairs.append(Pair(record.line, name, video, audio, options, priority))
         else:

@@ -1,16 +1,18 @@
 """The results of a batch on this machine: videos, manifests and curves, named by row."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal, Self
 
 from contract.errors import ConfigurationError, InputNotFound, ResourceExhausted
 from contract.job import Row
 from contract.manifest import Curves, Manifest
 from contract.storage import Storage
 from producer.batches import batch_rows, manifests, windows
+from producer.gallery import Entry
 
 THREADS = 8
 
@@ -20,12 +22,29 @@ class Result:
     """What was brought here of one row."""
 
     row: str
-    manifest: Manifest | None
+    status: Literal["succeeded", "failed", "cancelled"] | None
     """None: the row has not ended."""
     video: Path | None = None
+    problem: str | None = None
+    """Why there is no video, with the code of the error."""
+    lost: bool = False
+    """A video was made, and the store does not have it any more."""
+    manifest: Manifest | None = None
     curves: Curves | None = None
-    lost: str | None = None
-    """Why a video that was made is not here."""
+
+    def light(self) -> Self:
+        """Without what only a page shows, so that a large batch fits into memory."""
+        return replace(self, manifest=None, curves=None)
+
+    def record(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "row": self.row,
+            "status": self.status,
+            "video": str(self.video) if self.video else None,
+            "problem": self.problem,
+            "lost": self.lost,
+        }
 
 
 def fetch_results(storage: Storage, batch: str, folder: Path) -> Iterator[Result]:
@@ -54,11 +73,14 @@ def _fetch(storage: Storage, row: Row, manifest: Manifest | None, folder: Path) 
     if manifest is None:
         return Result(row.id, None)
     _write(folder / f"{row.id}.manifest.json", manifest.model_dump_json(indent=2).encode())
+    problem = f"[{manifest.error.code}] {manifest.error.message}" if manifest.error else None
+    result = Result(row.id, manifest.status, problem=problem, manifest=manifest)
     try:
         video = _fetch_video(storage, manifest, folder / f"{row.id}.mp4")
     except InputNotFound as error:
-        return Result(row.id, manifest, lost=error.message)
-    return Result(row.id, manifest, video, _fetch_curves(storage, manifest, folder / f"{row.id}.curves.json"))
+        return replace(result, problem=f"[{error.code}] {error.message}", lost=True)
+    curves = _fetch_curves(storage, manifest, folder / f"{row.id}.curves.json")
+    return replace(result, video=video, curves=curves)
 
 
 def _fetch_video(storage: Storage, manifest: Manifest, path: Path) -> Path | None:
@@ -92,3 +114,13 @@ def _write(path: Path, body: bytes) -> None:
         path.write_bytes(body)
     except OSError as error:
         raise ResourceExhausted(f"{path} cannot be written: {error.strerror}; free the disk") from error
+
+
+def entries(results: Iterable[Result], sources: Mapping[str, Path] | None = None) -> list[Entry]:
+    """The rows that have ended, for the page; `sources` by row, where they lie on this machine."""
+    known = sources or {}
+    return [
+        Entry(each.row, each.manifest, known.get(each.row), each.video, each.curves)
+        for each in results
+        if each.manifest
+    ]

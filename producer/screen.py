@@ -1,6 +1,7 @@
 """What the commands show to a person: a few words and plain tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
@@ -8,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contract.checks import Check
+from contract.errors import Fault
 from contract.manifest import Manifest
 from producer.estimate import Estimate
 from producer.results import Result
@@ -97,7 +99,7 @@ def batch_table(status: BatchStatus) -> Group:
     table.add_column("state")
     table.add_column("frames", justify="right")
     table.add_column("left", justify="right")
-    table.add_column("error", style="red", overflow="fold")
+    table.add_column("", style="red", overflow="fold")
     shown = status.rows if len(status.rows) <= ROWS_SHOWN else _most_telling(status.rows)
     for row in shown:
         eta = DASH if row.eta_seconds is None else clock(row.eta_seconds)
@@ -118,17 +120,29 @@ def _most_telling(rows: Sequence[RowStatus]) -> list[RowStatus]:
     return sorted(rows, key=lambda row: 0 if row.state in ACTIVE else order[row.state])[:ROWS_SHOWN]
 
 
-def results_table(results: Iterable[Result]) -> Table:
+def results_text(results: Sequence[Result], page: Path) -> Group:
+    """The rows that have ended, what went wrong with some, and where the page is."""
+    shown = [each for each in results if each.manifest][:ROWS_SHOWN]
+    problems = [each for each in results if each.problem]
+    pending = sum(each.status is None for each in results)
+    rest = len(results) - pending - len(shown)
+    parts: list[RenderableType] = [_results_table(shown)]
+    parts += [Text(f"and {count(rest, 'row')} more; --json lists all", "dim")] if rest else []
+    parts += [Text(f"{each.row}: {each.problem}", "red") for each in problems[:ROWS_SHOWN]]
+    parts += [Text(f"{count(pending, 'row')} not ended yet", "yellow")] if pending else []
+    return Group(*parts, Text.assemble("open ", (str(page), "bold")))
+
+
+def _results_table(results: Iterable[Result]) -> Table:
     """One line a row with the manifest's figures."""
     table = Table(box=SIMPLE_HEAD)
     table.add_column("row", overflow="fold")
     table.add_column("status")
     for name in ("seconds", "frames", "sync", "lag", "cost"):
         table.add_column(name, justify="right")
-    table.add_column("error", style="red", overflow="fold")
     for each in results:
         if each.manifest:
-            table.add_row(Text(each.row), *_figures(each.manifest), each.lost or _error(each.manifest))
+            table.add_row(Text(each.row), *_figures(each.manifest))
     return table
 
 
@@ -140,32 +154,29 @@ def _figures(manifest: Manifest) -> tuple[RenderableType, ...]:
         f"{cost.seconds:.1f}" if cost else DASH,
         f"{manifest.output.frames:,}" if manifest.output else DASH,
         f"{sync.correlation:.2f}" if sync and sync.correlation is not None else DASH,
-        f"{sync.lag_frames:+d}" if sync and sync.lag_frames is not None else DASH,
+        f"{sync.lag_frames:+d}".replace("+0", "0") if sync and sync.lag_frames is not None else DASH,
         f"{cost.amount:.4f} {cost.currency}" if cost else DASH,
     )
 
 
-def _error(manifest: Manifest) -> Text | None:
-    error = manifest.error
-    return Text(f"{error.code}: {error.message}") if error else None
-
-
-def estimate_text(estimate: Estimate) -> Text:
+def estimate_text(estimate: Estimate, skipped: Iterable[Fault]) -> Text:
     """What would run, and on what the figures rest."""
     known = estimate.rows - estimate.unknown_rows
     lines = [f"{count(estimate.rows, 'job')} would be submitted; nothing was uploaded"]
     if known:
+        cost = f"{estimate.cost:,.{2 if estimate.cost >= 1 else 4}f} {estimate.currency}"
         lines.append(
-            f"about {clock(estimate.output_seconds)} of output, {clock(estimate.worker_seconds)} of worker time, "
-            f"{estimate.cost:.2f} {estimate.currency}"
-            + (f", for {known:,} of them" if estimate.unknown_rows else "")
+            f"{count(known, 'job')}: about {estimate.output_seconds / 60:,.1f} minutes of output, "
+            f"{estimate.worker_seconds / 60:,.1f} minutes of worker time, {cost}"
         )
     if estimate.unknown_rows:
-        lines.append(
-            f"{count(estimate.unknown_rows, 'job')} of unknown length: only headers of local WAV files are read"
-        )
-    lines += [f"assuming {each}" for each in estimate.assumptions]
-    return Text("\n".join(lines))
+        unknown = count(estimate.unknown_rows, "job")
+        lines.append(f"{unknown}: length unknown, for only the headers of local WAV files are read here")
+    lines += [f"skipped {fault}" for fault in skipped]
+    text = Text("\n".join(lines))
+    for each in estimate.assumptions:
+        text.append(f"\nassumed: {each}", "dim")
+    return text
 
 
 def checks_table(checks: Iterable[Check]) -> Table:

@@ -182,7 +182,11 @@ class BatchView:
     def _listed(self, jobs: set[str]) -> list[str]:
         """Those whose output lies under the batch's name: 1,000 in one round trip."""
         present = {each.key for each in self._storage.list(f"{keys.OUTPUTS}{self.batch}/")}
-        return [job for name, job in self._rows if job in jobs and keys.output(self.batch, name) in present]
+        return [
+            job
+            for name, job in self._rows
+            if job in jobs and keys.output(self.batch, name, ".json") in present
+        ]
 
     def _status(self, name: str, job: str, progress: Progress | None) -> RowStatus:
         if end := self._ends.get(job):

@@ -13,7 +13,7 @@ from contract.errors import BadRequest, BatchConflict, Fault
 from contract.job import ENGINES, Job, Row, Source
 from contract.storage import Storage
 from producer.cells import Place
-from producer.check import Checked
+from producer.check import Checked, refuse_faults
 from producer.uploads import Advance, hash_files, upload
 
 _BATCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -52,7 +52,7 @@ def submit(
         BatchConflict: a batch of that name holds other rows; nothing was uploaded.
         InputChanged: a local file changed on its way.
     """
-    _refuse_faults(checked, skip_bad)
+    refuse_faults(checked, skip_bad)
     _refuse_name(batch)
     files = hash_files(checked.files, advance)
     sources = {
@@ -74,15 +74,6 @@ def submit(
         pinned=checked.pinned,
         already=already,
     )
-
-
-def _refuse_faults(checked: Checked, skip_bad: bool) -> None:
-    bad = len({fault.line for fault in checked.faults})
-    if not bad or (skip_bad and checked.pairs):
-        return
-    total = bad + len(checked.pairs)
-    remedy = "correct them, or submit the others with --skip-bad" if checked.pairs else "correct them"
-    raise BadRequest(f"{bad:,} of {total:,} rows cannot become jobs; {remedy}", checked.faults)
 
 
 def _rows(checked: Checked, sources: dict[Path, Source], force: bool) -> bytes:

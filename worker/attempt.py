@@ -11,7 +11,6 @@ from contract.manifest import EngineRecord
 from contract.settings import Settings
 from contract.storage import Storage
 from worker import weights
-from worker.media.probe import libav_version
 from worker.progress import JobProgress
 from worker.render import Rendering, Tools, render
 from worker.stage import Staged, stage_in, stage_out
@@ -72,9 +71,7 @@ def note(findings: Findings, rendering: Rendering, video: Staged, audio: Staged,
 
 def software() -> dict[str, str]:
     """Versions of what took part."""
-    return {"python": platform.python_version(), "ffmpeg": libav_version()} | {
-        name: version(name) for name in SOFTWARE
-    }
+    return {"python": platform.python_version()} | {name: version(name) for name in SOFTWARE}
 
 
 def device() -> str:

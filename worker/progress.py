@@ -1,6 +1,7 @@
 """How far the job at hand is: written by the render, read by the heartbeat."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from contract.errors import LeaseLost
@@ -16,6 +17,8 @@ class JobProgress:
     total: int = 0
     changed: float = field(default_factory=time.monotonic)
     """When something last moved, on the monotonic clock, in seconds."""
+    on_change: Callable[[Progress], None] = lambda _: None
+    """Told of every change, on the thread that renders."""
     _generating_since: float = 0.0
     _revoked: bool = False
 
@@ -30,12 +33,14 @@ class JobProgress:
         self.changed = time.monotonic()
         if total:
             self.frames, self.total, self._generating_since = 0, total, self.changed
+        self.on_change(self.snapshot())
 
     def advance(self, frames: int = 1) -> None:
         """Count finished frames. Raises LeaseLost as `enter` does."""
         self._check()
         self.frames += frames
         self.changed = time.monotonic()
+        self.on_change(self.snapshot())
 
     def revoke(self) -> None:
         """Make the next step of the render raise LeaseLost."""

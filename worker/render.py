@@ -24,10 +24,10 @@ from worker.faces.face import Face
 from worker.faces.track import FaceModels, FaceTracker
 from worker.media.audio import read_audio
 from worker.media.blend import blend
-from worker.media.encode import EncodedFacts, VideoWriter
 from worker.media.frame import Frame
 from worker.media.limits import Limits
 from worker.media.source import VideoSource
+from worker.media.writer import EncodedFacts, VideoWriter
 from worker.overlap import WriteBehind, read_ahead
 from worker.progress import JobProgress
 from worker.stopwatch import Stopwatch
@@ -79,32 +79,39 @@ def render(
     with watch.stage("listen"):
         sound = read_audio(audio, tools.limits)
     with VideoSource(video, tools.limits, start=options.start, end=options.end) as source:
-        cast = Cast(FaceTracker(tools.faces, options.face))
-        plan = source.plan(sound, options.sync_mode)
+        length = source.length(sound.frames, options.sync_mode)
+        sound = sound.fitted(length)
         with watch.stage("listen"):
-            features = tools.engine.listen(sound.samples, plan.frames)
-        progress.enter("generating", total=plan.frames)
+            features = tools.engine.listen(sound.samples_16k, length)
+        progress.enter("generating", total=length)
+        cast = Cast(FaceTracker(tools.faces, options.face))
         with (
             watch.stage("stream"),
-            VideoWriter(output, source.width, source.height, plan.track, threads=tools.threads) as writer,
-            read_ahead(source.frames(plan), QUEUE_FRAMES) as frames,
-            WriteBehind(writer.write, QUEUE_FRAMES) as behind,
+            VideoWriter(output, source.width, source.height, sound, threads=tools.threads) as writer,
         ):
-            for frame in draw(frames, features, tools.engine, cast, watch):
-                behind.put(frame)
-                progress.advance()
-        warnings = source.warnings + sound.warnings
-        facts = source.facts
+            with (
+                read_ahead(source.frames(length, options.sync_mode), QUEUE_FRAMES) as frames,
+                WriteBehind(writer.write, QUEUE_FRAMES) as behind,
+            ):
+                for frame in draw(frames, features, tools.engine, cast, watch):
+                    behind.put(frame)
+                    progress.advance()
+            encoded = writer.close()
     if cast.with_face == 0:
         raise NoFace(
-            f"none of the {cast.total} frames shows a usable face; choose another video or another part of it"
+            f"none of the {cast.total} frames shows a usable face; choose another video or part of it"
         )
     with watch.stage("sync_check"):
-        aperture = apertures(output, tools.faces, tools.limits, options.face)
-        loud = loudness(sound.samples, len(aperture))
-    counts = Frames(total=cast.total, with_face=cast.with_face, without_face=cast.total - cast.with_face)
+        aperture = apertures(output, encoded.frames, tools.faces, tools.limits, options.face)
+        loud = loudness(sound.samples_16k, encoded.frames)
     return Rendering(
-        writer.encoded, counts, check(aperture, loud), curves(aperture, loud), facts, sound.facts, warnings
+        encoded=encoded,
+        frames=Frames(total=cast.total, with_face=cast.with_face, without_face=cast.total - cast.with_face),
+        sync_check=check(aperture, loud),
+        curves=curves(aperture, loud),
+        video=source.facts,
+        audio=sound.facts,
+        warnings=source.warnings + sound.warnings,
     )
 
 

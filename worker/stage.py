@@ -1,7 +1,7 @@
 """Between the bucket and the scratch folder: inputs in, the video and its curves out."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from contract import keys
@@ -9,7 +9,7 @@ from contract.errors import EmptyInput, InputChanged
 from contract.job import Job, Source
 from contract.manifest import Curves, InputRecord, OutputRecord
 from contract.storage import Storage
-from worker.media.encode import EncodedFacts
+from worker.media.writer import EncodedFacts
 
 
 @dataclass(frozen=True)
@@ -65,4 +65,4 @@ def stage_out(
     curves_key = keys.attempt(job_id, attempt, "curves.json")
     storage.upload(video, key, encoded.sha256, "video/mp4")
     storage.put(curves_key, curves.model_dump_json().encode())
-    return encoded.record(key), curves_key
+    return OutputRecord(key=key, **asdict(encoded)), curves_key

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from contract.outputs import publish_output
-
 from contract import keys
 from contract.errors import (
     BrokerUnavailable,
@@ -36,6 +34,7 @@ from contract.manifest import (
     SyncCheck,
     WarningRecord,
 )
+from contract.outputs import publish_output
 from contract.settings import Settings
 from contract.storage import Storage
 from worker.lease import Heartbeat
@@ -47,6 +46,9 @@ BACKOFF_SECONDS = 2.0
 """Full jitter below this, doubled with every attempt."""
 MISCONFIGURED_SECONDS = 60.0
 """A worker that cannot run jobs hands them back, not to be offered again for this long."""
+
+INFRASTRUCTURE = (StoreUnavailable, BrokerUnavailable)
+"""Says nothing about the job, so it is not counted as an attempt at it."""
 
 Outcome = Literal["committed", "already committed", "held elsewhere", "released", "lease lost"]
 _STATES: dict[str, State] = {"succeeded": "done", "failed": "failed", "cancelled": "cancelled"}
@@ -130,7 +132,7 @@ class JobRunner:
             logger.warning(
                 "attempt %d failed [%s]: %s; again in %.1f s", ticket.number, error.code, error, delay
             )
-            self._release(ticket, delay, counted=True)
+            self._release(ticket, delay, counted=not isinstance(error, INFRASTRUCTURE))
             return "released"
         except (SystemExit, KeyboardInterrupt):
             self._release(ticket, 0.0, counted=False)
@@ -150,7 +152,7 @@ class JobRunner:
             logger.warning("rejected [%s]: %s", error.code, error)
             return self._manifest(ticket, findings, error)
         except TemporaryFailure as error:
-            if ticket.number < self._settings.attempts or isinstance(error, StoreUnavailable):
+            if ticket.number < self._settings.attempts or isinstance(error, INFRASTRUCTURE):
                 raise
             return self._manifest(ticket, findings, error)
         except DublineError:

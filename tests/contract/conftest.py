@@ -2,20 +2,24 @@
 
 import socket
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import pytest
 
 
 class Proxy:
-    """A TCP proxy on loopback to one port; `edit` sees each request's first bytes, `drop_reply` loses replies."""
+    """A TCP proxy on loopback to one port.
 
-    def __init__(self, port, edit=bytes, drop_reply=lambda head: False):
-        self._target, self._edit, self._drop_reply = port, edit, drop_reply
+    `drop_reply` sees the start of each request and says whether to cut its connection instead of passing the reply
+    on; `cut_after` bytes of replies the connection breaks.
+    """
+
+    def __init__(self, port, drop_reply=lambda request: False, cut_after=None):
+        self._target, self._drop_reply, self._cut_after = port, drop_reply, cut_after
         self._server = socket.create_server(("127.0.0.1", 0))
+        self._open = [self._server]
         self.port = self._server.getsockname()[1]
         self.dropped = 0
-        self._open = [self._server]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self):
@@ -31,22 +35,26 @@ class Proxy:
                 server = socket.create_connection(("127.0.0.1", self._target))
                 self._open += [client, server]
                 drop = threading.Event()
-                threading.Thread(target=self._send, args=(client, server, drop), daemon=True).start()
-                threading.Thread(target=self._reply, args=(client, server, drop), daemon=True).start()
+                threading.Thread(target=self._pass_requests, args=(client, server, drop), daemon=True).start()
+                threading.Thread(target=self._pass_replies, args=(client, server, drop), daemon=True).start()
 
-    def _send(self, client, server, drop):
+    def _pass_requests(self, client, server, drop):
         with suppress(OSError):
             while data := client.recv(65536):
                 if self._drop_reply(data):
                     drop.set()
-                server.sendall(self._edit(data))
+                server.sendall(data)
             server.shutdown(socket.SHUT_WR)
 
-    def _reply(self, client, server, drop):
+    def _pass_replies(self, client, server, drop):
+        passed = 0
         with suppress(OSError):
             while data := server.recv(65536):
+                passed += len(data)
                 if drop.is_set() and not data.startswith(b"HTTP/1.1 100"):
                     self.dropped += 1
+                    break
+                if self._cut_after and passed > self._cut_after:
                     break
                 client.sendall(data)
             client.shutdown(socket.SHUT_RDWR)

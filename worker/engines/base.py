@@ -13,11 +13,6 @@ from numpy.typing import NDArray
 from worker.faces.face import Face
 from worker.media.frame import Box, Pixels
 
-FPS = 25
-"""Output frames a second; the engines' own clock."""
-SAMPLE_RATE = 16_000
-"""Hz of the mono audio that engines listen to."""
-
 
 @dataclass(frozen=True)
 class Crop:

@@ -11,9 +11,9 @@ from worker.media.limits import Limits
 from worker.media.source import VideoSource
 
 
-def apertures(video: Path, models: FaceModels, limits: Limits, choose: FaceChoice) -> Curve:
+def apertures(video: Path, frames: int, models: FaceModels, limits: Limits, choose: FaceChoice) -> Curve:
     """Lip aperture per frame, (frames,) float32, gap over face height; NaN where no face is seen."""
     tracker = FaceTracker(models, choose, smooth=False)
     with VideoSource(video, limits) as source:
-        faces = (tracker.track(frame) for frame in source.frames())
+        faces = (tracker.track(frame) for frame in source.frames(frames, "freeze"))
         return np.array([np.nan if face is None else face.aperture for face in faces], dtype=np.float32)

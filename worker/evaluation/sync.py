@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.manifest import Curves, SyncCheck
-from worker.engines.base import FPS, SAMPLE_RATE
+from worker.media.clock import FPS, SAMPLE_RATE
 
 Curve = NDArray[np.float32]
 """(frames,) float32, one value a frame of the finished video."""

@@ -1,6 +1,8 @@
 """The output: H.264 and AAC in an mp4 that plays before it is loaded whole, the same bytes for the same frames."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 
+from contract.errors import ResourceExhausted
 from worker.media.audio import PACKET_SAMPLES, Audio
 from worker.media.clock import FPS
 from worker.media.frame import Frame
@@ -43,6 +46,9 @@ class VideoWriter:
     x264 veryfast, crf 18, 4:2:0, tagged and meant as BT.709 limited. `threads` fixes the memory (x264's look-ahead)
     and is part of what makes the bytes the same. Leaving the context without `close` leaves a broken file: the
     caller removes it.
+
+    Raises:
+        ResourceExhausted: by `write` and `close`, where the disk takes no more.
     """
 
     def __init__(self, path: Path, width: int, height: int, audio: Audio, *, threads: int) -> None:
@@ -68,14 +74,16 @@ class VideoWriter:
             pixels(target)[:] = plane
         picture.pts, picture.time_base = self._frames, Fraction(1, FPS)
         self._frames += 1
-        self._container.mux(self._video.encode(picture))
-        self._write_sound(until=Fraction(self._frames, FPS))
+        with _disk(self._path):
+            self._container.mux(self._video.encode(picture))
+            self._write_sound(until=Fraction(self._frames, FPS))
 
     def close(self) -> EncodedFacts:
         """Finish the file."""
-        self._container.mux(self._video.encode(None))
-        self._write_sound(until=None)
-        self._container.close()
+        with _disk(self._path):
+            self._container.mux(self._video.encode(None))
+            self._write_sound(until=None)
+            self._container.close()
         with self._path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return EncodedFacts(self._frames, self._path.stat().st_size, digest, *self._size, self._frames / FPS)
@@ -98,6 +106,15 @@ class VideoWriter:
     def _sound_start(self) -> int:
         """When the next packet begins, in samples; the first ones before 0, where nothing is heard."""
         return self._sound_packets * PACKET_SAMPLES - self._track.priming
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """The door of the encoder: what the disk refuses is ours to try again."""
+    try:
+        yield
+    except OSError as error:
+        raise ResourceExhausted(f"{path} cannot be written ({error.strerror}); free some space") from error
 
 
 def _video_stream(container: OutputContainer, width: int, height: int, threads: int) -> VideoStream:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worker.engines.base import FPS, SAMPLE_RATE
+from worker.media.clock import FPS, SAMPLE_RATE
 from worker.evaluation import sync
 
 SAMPLES_A_FRAME = SAMPLE_RATE // FPS

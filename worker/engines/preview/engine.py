@@ -6,22 +6,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.manifest import WeightRecord
 from worker.engines.base import Crop, Mouth
+from worker.engines.preview.grid import centres
 from worker.engines.preview.lips import Lips
 from worker.engines.preview.mouth import Inside
 from worker.engines.preview.shape import LOWER_FACE, Shape
 from worker.engines.preview.voice import Viseme, visemes
-from worker.engines.preview.warp import Warp, places
+from worker.engines.preview.warp import Warp
 from worker.faces.face import Face
 from worker.media.frame import Box, Pixels
 
-_MARGIN = 0.22  # of H, around the lower face
+_MARGIN = 0.22  # of the face's height, around the lower face: what may move and the fade to what may not
+_INSIDE = 0.03  # of the face's height, around the lips: what painting the mouth may touch
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """One source frame's pixels and how its face moves; points in the crop's pixels."""
+    """One source frame's pixels, (h, w, 3) uint8 RGB, and how its face moves in them."""
 
     rgb: Pixels
     box: Box
@@ -31,43 +32,41 @@ class Prepared:
 
 
 class PreviewEngine:
-    """`worker.engines.base.Engine` with no network: for a look before GPU money is spent, for the demo, for tests."""
+    """An `Engine` that needs no weights and no GPU: for a look before GPU money is spent, the demo and tests."""
 
     name: str = "preview"
-    weights: tuple[WeightRecord, ...] = ()
     batch_size: int = 1
 
     def setup(self) -> None:
-        """Nothing to load."""
+        """Nothing: there are no weights."""
 
     def listen(self, samples: NDArray[np.float32], frames: int) -> Sequence[Viseme]:
         """One viseme per output frame from mono 16 kHz audio in -1..1; beyond its end is silence."""
         return visemes(samples, frames)
 
     def region(self, face: Face, width: int, height: int) -> Box:
-        """The lower face with room to move, cut to the frame."""
-        hull = face.points[LOWER_FACE]
+        """The lower face with room to move, cut to the frame; a few pixels where it lies outside."""
+        points, frame_size = face.points[LOWER_FACE], np.array([width, height])
         margin = _MARGIN * face.height
-        left, top = np.floor(hull.min(axis=0) - margin).astype(int).tolist()
-        right, bottom = np.ceil(hull.max(axis=0) + margin).astype(int).tolist()
-        return Box(left, top, right, bottom).even_within(width, height)
+        first = np.floor(points.min(axis=0) - margin).astype(int).clip(0, frame_size - 2)
+        stop = np.ceil(points.max(axis=0) + margin).astype(int).clip(first + 2, frame_size)
+        return Box(*first.tolist(), *stop.tolist()).even_within(width, height)
 
     def prepare(self, crop: Crop) -> Prepared:
-        """The splines of this face, its colours, and its pixels."""
+        """The splines of this face, its colours and its pixels."""
         shape = Shape(crop.face.points - np.array([crop.box.left, crop.box.top], dtype=np.float32))
         warp = Warp.of(shape, crop.box.width, crop.box.height)
         return Prepared(crop.rgb, crop.box, shape, warp, Inside.of(crop.rgb, shape))
 
     def generate(self, prepared: Sequence[Prepared], features: Sequence[Viseme]) -> list[Mouth]:
-        """One mouth per pair of source frame and viseme."""
-        return [_drawn(face, viseme) for face, viseme in zip(prepared, features, strict=True)]
+        """One mouth per source frame and viseme."""
+        return [_mouth(source, viseme) for source, viseme in zip(prepared, features, strict=True)]
 
 
-def _drawn(face: Prepared, viseme: Viseme) -> Mouth:
-    pose = face.warp.bounded(face.shape.pose(viseme))
-    lips = Lips.of(face.shape, pose)
-    rgb = face.warp.apply(face.rgb, pose, lips)
-    mouth = face.warp.grid.pixels(face.warp.mouth(lips))
-    painted = face.inside.paint(rgb[mouth].astype(np.float32), face.shape.axes.inside(places(*mouth)), lips)
-    rgb[mouth] = np.clip(np.round(painted), 0, 255)
-    return Mouth(rgb, face.warp.alpha, face.box)
+def _mouth(source: Prepared, viseme: Viseme) -> Mouth:
+    pose = source.warp.bounded(source.shape.pose(viseme))
+    lips = Lips.of(source.shape, pose)
+    rgb = source.warp.apply(source.rgb, pose, lips)
+    inside = source.warp.grid.pixels(source.warp.near(lips, _INSIDE))
+    rgb[inside] = source.inside.paint(rgb[inside], centres(inside), lips)
+    return Mouth(rgb, source.warp.alpha(), source.box)

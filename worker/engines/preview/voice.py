@@ -1,7 +1,7 @@
 """What the mouth should do at each output frame, heard from the audio alone.
 
 The whole clip is known, so levels are measured against the clip's own speech (a whisper and a shout both fill
-the mouth) and smoothing looks both ways: it rises before the sound and lags it by nothing.
+the mouth), and lips set off before the sound, as they do in life, so that they lag it by nothing.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engines.base import FPS, SAMPLE_RATE
+from worker.engines.preview.smoothstep import smoothstep
+from worker.media.clock import FPS, SAMPLE_RATE
 
 Curve = NDArray[np.float64]
 
@@ -35,12 +36,12 @@ _LEAST_RANGE_DB = 12.0  # of a clip without pauses
 _FLOOR_MARGIN_DB = 6.0  # background noise moves this far about its level
 
 # 10 to 90 % in 60 ms up and 120 ms down: the time constants of an exponential are 2.2 times shorter.
-_ATTACK_HOPS = 6 / 2.2
-_RELEASE_HOPS = 12 / 2.2
-_SLOW_HOPS = 8.0  # lips spread and round more slowly than they open
-_GAP_HOPS = 1.5
-_SYLLABLE_HOPS = 12.0
-_SYLLABLE_CONTRAST = 0.9
+_ATTACK_HOPS, _RELEASE_HOPS = 6 / 2.2, 12 / 2.2
+_LAG_HOPS = round((_ATTACK_HOPS + _RELEASE_HOPS) / 2)  # of such a follower, taken back
+_SPREAD_HOPS = 8.0  # lips spread and round more slowly than they open
+_SYLLABLE_HOPS = 12.0  # half a syllable, at four to five a second
+_SYLLABLE_CONTRAST = 0.45
+_GAP_HOPS = 2.0  # lips shut and part again within a plosive
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,13 @@ def visemes(samples: NDArray[np.float32], frames: int) -> list[Viseme]:
         samples: mono, 16 kHz, -1..1; beyond its end is silence.
         frames: how many, at 25 fps.
     """
+    if frames == 0:
+        return []
     bands = _band_levels(samples, frames * _HOPS_PER_FRAME)
     presence = _presence(bands["voice"])
-    jaw = _syllables(_smooth(presence * _jaw(bands), _ATTACK_HOPS, _RELEASE_HOPS))
-    openness = _shut_between_sounds(jaw, presence)
-    spread = _smooth(presence * _spread(bands, presence), _SLOW_HOPS, _SLOW_HOPS)
+    openness = _syllables(_follow(presence * _jaw(bands)))
+    openness = _shut_between_sounds(openness, presence)
+    spread = _smooth(presence * _spread(bands, presence), _SPREAD_HOPS)
     shapes = zip(_per_frame(openness), _per_frame(spread), strict=True)
     return [Viseme(float(o), float(max(s, 0.0)), float(max(-s, 0.0))) for o, s in shapes]
 
@@ -72,14 +75,14 @@ def _band_levels(samples: NDArray[np.float32], hops: int) -> dict[str, Curve]:
     """Level of each band in dB relative to full scale, one value per 10 ms hop, centred on the hop."""
     hertz = np.fft.rfftfreq(_FFT, 1 / SAMPLE_RATE)
     select = np.array([(low <= hertz) & (hertz < high) for low, high in _BANDS_HZ.values()], dtype=np.float64)
-    power = np.concatenate([block @ select.T for block in _spectra(samples, hops)] or [np.zeros((0, len(select)))])
+    power = np.concatenate([spectra @ select.T for spectra in _spectra(samples, hops)])
     return dict(zip(_BANDS_HZ, 10 * np.log10(power.T + 1e-12), strict=True))
 
 
 def _spectra(samples: NDArray[np.float32], hops: int) -> Iterator[Curve]:
-    """Power spectra, (hops, bins), a block of hops at a time; a full-scale sine sums to 0.5."""
+    """Power spectra, (hops, bins), a block of hops at a time; their sum is the mean square."""
     window = np.hanning(_WINDOW)
-    scale = 2 / (window.sum() ** 2) * (window.sum() ** 2 / (_FFT * (window**2).sum()))
+    scale = 2 / (_FFT * (window**2).sum())
     before = (_WINDOW - _HOP) // 2
     for first in range(0, hops, _BLOCK_HOPS):
         count = min(_BLOCK_HOPS, hops - first)
@@ -94,8 +97,6 @@ def _spectra(samples: NDArray[np.float32], hops: int) -> Iterator[Curve]:
 
 def _presence(level_db: Curve) -> Curve:
     """0 (the pause) to 1 (the loud vowels), measured against the clip's own speech and noise."""
-    if not level_db.size:
-        return level_db
     loudest = np.percentile(level_db, 99)
     top = np.percentile(level_db[level_db >= loudest - _SPEECH_RANGE_DB], 80)
     if top < _SILENCE_DB:
@@ -107,8 +108,8 @@ def _presence(level_db: Curve) -> Curve:
 
 def _jaw(bands: dict[str, Curve]) -> Curve:
     """How far the jaw drops for a sound of full level: least for s and sh, little for i and u, most for a."""
-    openness_of_vowel = _step(bands["first_formant"] - bands["close"], -10.0, 6.0)
-    hiss = _step(bands["hiss"] - bands["voice"], -6.0, 6.0)
+    openness_of_vowel = smoothstep(bands["first_formant"] - bands["close"], -10.0, 6.0)
+    hiss = smoothstep(bands["hiss"] - bands["voice"], -6.0, 6.0)
     return (0.6 + 0.4 * openness_of_vowel) * (1.0 - 0.6 * hiss)
 
 
@@ -119,36 +120,36 @@ def _spread(bands: dict[str, Curve], presence: Curve) -> Curve:
     if weight <= 0:
         return np.zeros_like(presence)
     mean = (brightness * presence).sum() / weight
-    return np.tanh((brightness - mean) / 9.0)
+    return np.asarray(np.tanh((brightness - mean) / 9.0))
+
+
+def _follow(curve: Curve) -> Curve:
+    """The curve as lips can follow it: fast up, slower down, and on time."""
+    value, followed = 0.0, []
+    for target in [*curve.tolist(), *[0.0] * _LAG_HOPS]:
+        value += (target - value) / (1.0 + (_ATTACK_HOPS if target > value else _RELEASE_HOPS))
+        followed.append(value)
+    return np.array(followed[_LAG_HOPS:])
 
 
 def _syllables(openness: Curve) -> Curve:
     """Running speech hovers about half open; a jaw moves more from syllable to syllable than loudness does."""
-    around = _smooth(openness, _SYLLABLE_HOPS, _SYLLABLE_HOPS)
-    return np.clip(openness + _SYLLABLE_CONTRAST * (openness - around), 0.0, 1.0)
+    contrast = openness - _smooth(openness, _SYLLABLE_HOPS)
+    return np.clip(openness + _SYLLABLE_CONTRAST * contrast, 0.0, 1.0)
 
 
 def _shut_between_sounds(openness: Curve, presence: Curve) -> Curve:
-    """Smoothing fills the gap before a plosive and softens a pause's edge: shut the lips there again."""
-    gap = _smooth(1.0 - _step(presence, 0.0, 0.3), _GAP_HOPS, _GAP_HOPS)
+    """Following fills the gap before a plosive and drags after a pause's begin: shut the lips there again."""
+    gap = _smooth(1.0 - smoothstep(presence, 0.0, 0.3), _GAP_HOPS)
     return openness * (1.0 - gap)
 
 
-def _smooth(curve: Curve, rise_hops: float, fall_hops: float) -> Curve:
-    """The curve behind an exponential rise before each sound and fall after it, moved so that it lags nothing."""
-    reach = np.arange(-round(5 * rise_hops), round(5 * fall_hops) + 1)
-    kernel = np.exp(np.where(reach < 0, reach / rise_hops, -reach / fall_hops))
-    kernel /= kernel.sum()
-    lag = round(float(kernel @ reach))
-    padded = np.pad(curve, (reach[-1] - lag, lag - reach[0]))
-    return np.convolve(padded, kernel, mode="valid")
-
-
-def _step(value: Curve, low: float, high: float) -> Curve:
-    """0 below `low`, 1 above `high`, smooth between."""
-    t = np.clip((value - low) / (high - low), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
+def _smooth(curve: Curve, hops: float) -> Curve:
+    """An average that falls off to both sides by 1/e in that many hops."""
+    reach = np.arange(-round(5 * hops), round(5 * hops) + 1)
+    kernel = np.exp(-np.abs(reach) / hops)
+    return np.convolve(np.pad(curve, reach[-1], mode="edge"), kernel / kernel.sum(), mode="valid")
 
 
 def _per_frame(curve: Curve) -> Curve:
-    return curve.reshape(-1, _HOPS_PER_FRAME).mean(axis=1)
+    return np.asarray(curve.reshape(-1, _HOPS_PER_FRAME).mean(axis=1))

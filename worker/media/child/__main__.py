@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from PIL import Image
+
 from contract.errors import DecodeLimit, DublineError
 from worker.media import wire
 from worker.media.child import fence
+from worker.media.child.container import audio_facts, audio_stream, open_media, video_stream
 from worker.media.child.film import Film
 from worker.media.child.order import in_order
 from worker.media.child.sound import Sound
@@ -60,6 +63,10 @@ class Child:
         still = isinstance(self._source, Still)
         self.send("facts", facts=self._source.facts(), width=width, height=height, is_still=still)
 
+    def do_probe(self) -> None:
+        """Answer with the facts of whatever it is: a still, a video, or audio alone."""
+        self.send("facts", facts=self._facts())
+
     def do_count(self, most: int | None) -> None:
         """Answer with the pictures of the part."""
         self.send("end", frames=self._source.count(most))
@@ -79,6 +86,15 @@ class Child:
             self.send("packets", [memoryview(payload)], sizes=sizes)
         self.send("end", **sound.result())
 
+    def _facts(self) -> dict[str, Any]:
+        if is_still(self._path):
+            return Still(self._path, self._limits).facts()
+        with open_media(self._path) as container:
+            sound = audio_stream(container)
+            if sound and video_stream(container) is None:
+                return audio_facts(container, sound)
+        return Film(self._path, self._limits, self.beat).facts()
+
     def send(self, kind: str, payload: list[memoryview] | None = None, **fields: Any) -> None:
         """One message to the parent."""
         wire.send(self._out, {"kind": kind, **fields}, payload or [])
@@ -93,6 +109,7 @@ class Child:
 def main() -> None:
     """Serve until stdin closes."""
     fence.die_with(int(sys.argv[1]))
+    Image.MAX_IMAGE_PIXELS = None  # Still checks the header against our own limit, and Pillow only warns
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not land among the messages
     Child(out).serve(sys.stdin.buffer)

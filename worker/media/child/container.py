@@ -170,3 +170,15 @@ def container_name(container: InputContainer) -> str:
     """`mp4` for the whole QuickTime family, else libav's first name."""
     names = container.format.name.split(",")
     return "mp4" if "mp4" in names else names[0]
+
+
+def audio_facts(container: InputContainer, stream: AudioStream) -> dict[str, Any]:
+    """The fields of contract.manifest.MediaFacts that concern the sound; the length as declared."""
+    declared = declared_seconds(container, stream)
+    return {
+        "container": container_name(container),
+        "audio_codec": stream.codec_context.codec.canonical_name,
+        "sample_rate": stream.codec_context.sample_rate,
+        "channels": stream.codec_context.channels,
+        "duration_seconds": float(declared) if declared else None,
+    }

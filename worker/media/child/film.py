@@ -11,6 +11,7 @@ from av.video.frame import VideoFrame
 
 from contract.errors import NoVideo
 from worker.media.child.container import (
+    audio_facts,
     audio_stream,
     check_pixels,
     container_name,
@@ -77,14 +78,12 @@ class Film:
         rate = stream.average_rate or stream.guessed_rate
         declared = declared_seconds(container, stream)
         return {
+            **(audio_facts(container, sound) if sound else {}),
             "container": container_name(container),
             "video_codec": stream.codec_context.codec.canonical_name,
             "width": width,
             "height": height,
             "fps": str(rate) if rate else None,
-            "audio_codec": sound.codec_context.name if sound else None,
-            "sample_rate": sound.codec_context.sample_rate if sound else None,
-            "channels": sound.codec_context.channels if sound else None,
             "duration_seconds": float(declared) if declared else None,
         }
 
@@ -125,18 +124,21 @@ class Film:
         return max(2, KEPT_BYTES // (width * height * 3 // 2))
 
     def _first_pass(self) -> Iterator[Placed]:
+        """The part, remembered; what the end tells is known before its last picture is given."""
         stamps = array("q")
         last: tuple[Shot, Picture] | None = None
         for index, shot in self._part():
             if last is None or last[0] is not shot:
                 last = shot, self._converter.picture(shot.frame)
+            if self._recent:
+                yield self._recent[-1]
             stamps.append(shot.stamp)
             self._recent.append((index, last[1]))
-            yield index, last[1]
         if last is None:
             raise NoVideo("the video ends before the part that start and end select")
         self._stamps = stamps
         self._note_faults(last[0])
+        yield self._recent[-1]
 
     def _part(self) -> Iterator[tuple[int, Shot]]:
         """Grid positions of the part and their shots, not yet converted."""

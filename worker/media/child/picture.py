@@ -65,8 +65,9 @@ def _turns(frame: VideoFrame) -> tuple[str, ...]:
         if m[1] > 0:
             return ("transpose=cclock_flip",) if m[3] > 0 else ("transpose=clock",)
         return ("transpose=clock_flip",) if m[3] < 0 else ("transpose=cclock",)
-    flips = [("hflip", m[0] < 0), ("vflip", m[4] < 0)]
-    return tuple(name for name, wanted in flips if wanted)
+    # A flipped frame is read from its last row up; `copy` puts its rows in order again.
+    upside_down = ("vflip", "copy") if m[4] < 0 else ()
+    return (*upside_down, "hflip") if m[0] < 0 else upside_down
 
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...]:
@@ -136,6 +137,7 @@ class ToneMapper:
 
     def __init__(self, light: Light, width: int, height: int) -> None:
         self._size = width, height
+        self._frames = 0
         self._to_rgb = VideoReformatter()
         self._graph, self._source = _table_graph(light, width, height)
 
@@ -150,18 +152,21 @@ class ToneMapper:
             dst_color_range=ColorRange.JPEG,
             interpolation=EXACT,
         )
-        rgb.pts, rgb.time_base = None, _ANY_TIME_BASE
+        self._frames += 1
+        rgb.pts, rgb.time_base = self._frames, _ANY_TIME_BASE  # without one, the table would not be used
         self._source.push(rgb)
         return self._graph.vpull()
 
 
-_TABLE_FORMAT = "gbrp16le"
+_TABLE_FORMAT = "gbrp16le"  # haldclut is three times faster on it than on packed RGB
+_HALDCLUT_ORDER = (2, 0, 1)  # of planar tables it takes the first plane for red, though that holds green
 _ANY_TIME_BASE = Fraction(1, 25)
 
 
 def _table_graph(light: Light, width: int, height: int) -> tuple[Graph, FilterContext]:
     """The graph, fed with its table, and where its frames go in."""
-    table = VideoFrame.from_ndarray(hald(light), format="rgb48le").reformat(format=_TABLE_FORMAT)
+    colours_of_planes = np.ascontiguousarray(hald(light)[..., _HALDCLUT_ORDER])
+    table = VideoFrame.from_ndarray(colours_of_planes, format="rgb48le").reformat(format=_TABLE_FORMAT)
     graph = Graph()
     source = graph.add("buffer", _buffer(width, height, _TABLE_FORMAT))
     colours = graph.add("buffer", _buffer(table.width, table.height, _TABLE_FORMAT))

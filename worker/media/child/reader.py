@@ -171,7 +171,7 @@ class Reader:
         """The packet's frames; none for a packet that cannot be decoded."""
         try:
             return self._decoder.decode(packet if packet.size else None)
-        except MemoryError as error:
+        except (MemoryError, av.BlockingIOError) as error:  # BlockingIOError: no room for a thread
             raise DecodeLimit("decoding needs more memory than it may have; convert the file") from error
         except av.FFmpegError:
             self.faults.packets += 1

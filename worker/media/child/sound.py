@@ -24,9 +24,9 @@ from worker.media.child.aac import (
 )
 from worker.media.child.container import (
     AUDIO_CODECS,
+    audio_facts,
     audio_stream,
     check_codec,
-    container_name,
     declared_seconds,
     open_media,
     too_long,
@@ -181,15 +181,3 @@ class _Transcoder:
         for piece in self._resampled.finish():
             self._encoder.feed(piece)
         return self._encoder.finish()
-
-
-def audio_facts(container: InputContainer, stream: AudioStream) -> dict[str, Any]:
-    """The fields of contract.manifest.MediaFacts that concern the sound; the length as declared."""
-    declared = declared_seconds(container, stream)
-    return {
-        "container": container_name(container),
-        "audio_codec": stream.codec_context.codec.canonical_name,
-        "sample_rate": stream.codec_context.sample_rate,
-        "channels": stream.codec_context.channels,
-        "duration_seconds": float(declared) if declared else None,
-    }

@@ -1,0 +1,221 @@
+"""`dubline`: submit a CSV, see where it stands, fetch what was made; and run it all on one machine."""
+
+import json
+import logging
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import SecretStr
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from contract.ledger import Ledger
+from contract.settings import PREFIX, Settings
+from contract.storage import Storage
+from producer import screen
+from producer.check import check, refuse_faults
+from producer.commands import FAILED, Commands
+from producer.demo import run_demo
+from producer.doctor import examine
+from producer.estimate import estimate
+from producer.feeder import serve
+from producer.follow import UploadBar, follow
+from producer.gallery import write_gallery
+from producer.local import LocalStack
+from producer.results import Result, entries, fetch_results
+from producer.status import BatchView, all_batches
+from producer.submit import Submission
+from producer.submit import submit as submit_checked
+
+LOCAL_FOLDER = Path("~/.cache/dubline/local")
+GALLERY_ROWS = 200
+"""A page of more videos than this is no help to anybody."""
+
+app = typer.Typer(
+    name="dubline",
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A CSV of video-audio pairs becomes lip-synced videos in S3.",
+)
+
+
+def _note_json(ctx: typer.Context, value: bool) -> bool:
+    """Remember at the root that a script reads: errors are JSON too then."""
+    if value:
+        ctx.find_root().obj = "json"
+    return value
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="For scripts: JSON on stdout.", callback=_note_json)]
+CsvPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="CSV", show_default=False, help="Columns id,video,audio and options; see README.md."
+    ),
+]
+
+
+@app.command()
+def submit(
+    csv: CsvPath,
+    batch: Annotated[str | None, typer.Option(help="Name of the batch; else made from the CSV's.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until every row has ended.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check and estimate.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Submit the good rows all the same.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Render again what has a result.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a CSV; the same CSV again is the same batch."""
+    settings = Settings.read()
+    storage = Storage(settings)
+    console = _console(as_json)
+    checked = check(csv, storage, settings)
+    if dry_run:
+        refuse_faults(checked, skip_bad)
+        expected = estimate(checked, settings)
+        record = {**asdict(expected), "skipped": [asdict(fault) for fault in checked.faults]}
+        _show(screen.estimate_text(expected, checked.faults), record, as_json)
+        return
+    with UploadBar(checked, console) as bar:
+        submission = submit_checked(
+            checked, storage, batch=batch, skip_bad=skip_bad, force=force, advance=bar.advance
+        )
+    if not wait:
+        _show(screen.submission_text(submission), asdict(submission), as_json)
+        return
+    console.print(screen.submission_text(submission))
+    _wait(BatchView(storage, Ledger(settings), submission.batch), submission, as_json)
+
+
+def _wait(view: BatchView, submission: Submission, as_json: bool) -> None:
+    status = follow(view, _console(as_json))
+    record = {**asdict(submission), "counts": status.counts}
+    _show(screen.batch_table(status), record, as_json)
+    if not status.succeeded:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def status(
+    batch: Annotated[str | None, typer.Argument(help="Without it: all batches.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay until every row has ended.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Where batches stand, or the rows of one."""
+    settings = Settings.read()
+    storage, ledger = Storage(settings), Ledger(settings)
+    if batch is None:
+        batches = list(all_batches(storage, ledger))
+        _show(screen.batches_table(batches), [asdict(each) for each in batches], as_json)
+        return
+    view = BatchView(storage, ledger, batch)
+    seen = follow(view, _console(as_json)) if watch else view.look()
+    _show(screen.batch_table(seen), {**asdict(seen), "counts": seen.counts}, as_json)
+
+
+@app.command()
+def results(
+    batch: Annotated[str, typer.Argument(help="Name of the batch.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder for the videos, manifests and the page.")],
+    as_json: AsJson = False,
+) -> None:
+    """Bring videos and manifests here, and a page that shows them."""
+    found: list[Result] = []
+    for each in fetch_results(Storage(Settings.read()), batch, to):
+        found.append(each if len(found) < GALLERY_ROWS else each.light())
+    page = write_gallery(to, batch, entries(found))
+    record = {"batch": batch, "page": str(page), "rows": [each.record() for each in found]}
+    _show(screen.results_text(found, page), record, as_json)
+    if any(each.lost for each in found):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def up(
+    folder: Annotated[Path, typer.Option(help="Where the stack keeps its data.")] = LOCAL_FOLDER,
+    workers: Annotated[int, typer.Option(min=0, help="Workers on this machine.")] = 1,
+) -> None:
+    """Run the embedded stack on this machine until Ctrl-C."""
+    console = _console()
+    console.print("starting broker, store, feeder and Flower", style="dim")
+    with LocalStack.start(folder, workers=workers) as stack:
+        console.print(_addresses(stack), soft_wrap=True)
+        try:
+            stack.wait()
+        except KeyboardInterrupt:  # the ordinary end of this command
+            console.print("stopping", style="dim")
+
+
+def _addresses(stack: LocalStack) -> Text:
+    """Where the services listen, and the lines that point other commands at them."""
+    settings = stack.settings
+    password = settings.flower_password
+    lines = ["ready. Ctrl-C stops it; its data stays in " + str(stack.folder)]
+    if stack.flower_url and password:
+        lines.append(
+            f"Flower: {stack.flower_url}  user {settings.flower_user}  password {password.get_secret_value()}"
+        )
+    lines += ["", "In another terminal:"]
+    for name in ("redis_url", "s3_endpoint", "s3_bucket", "s3_access_key", "s3_secret_key"):
+        value = getattr(settings, name)
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        lines += [f"  export {PREFIX}{name.upper()}={shlex.quote(text)}"] if text else []
+    return Text("\n".join(lines))
+
+
+@app.command()
+def feeder() -> None:
+    """Keep the queue fed from the store; any number may run."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    serve(Settings.read())
+
+
+@app.command()
+def demo(
+    csv: Annotated[Path, typer.Argument(metavar="[CSV]")] = Path("demo/jobs.csv"),
+    to: Annotated[Path, typer.Option("--to", help="Folder for the results.")] = Path("demo-out"),
+) -> None:
+    """Render demo/jobs.csv on an embedded stack, show it as a page."""
+    console = _console()
+    shown = run_demo(csv, to, console)
+    console.print(screen.results_text(shown.results, shown.page))
+    if not shown.status.succeeded:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check what Dubline stands on here, and say what to do."""
+    checks = list(examine(Settings.read()))
+    _show(screen.checks_table(checks), [asdict(each) for each in checks], as_json)
+    if any(each.ok is False for each in checks):
+        raise typer.Exit(FAILED)
+
+
+def _console(as_json: bool = False) -> Console:
+    """For people; beside JSON it writes to stderr."""
+    return Console(stderr=as_json, highlight=False)
+
+
+def _show(picture: RenderableType, record: Any, as_json: bool) -> None:
+    """The record for a script, else the picture for a person."""
+    if as_json:
+        typer.echo(json.dumps(record, ensure_ascii=False))
+    else:
+        _console().print(picture, soft_wrap=isinstance(picture, Text))
+
+
+def main() -> None:
+    """The command `dubline`."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""CSVs beside their media, and manifests as a worker would commit them."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from contract import keys
+from contract.errors import NoFace
+from contract.manifest import Attempt, Cost, Curves, ErrorRecord, Manifest, OutputRecord, SyncCheck
+from producer.check import check
+from producer.submit import submit
+
+STARTED = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    """A CSV of two rows with local files: one video, two audios."""
+    (tmp_path / "face.MP4").write_bytes(b"video" * 1000)
+    (tmp_path / "hello.wav").write_bytes(b"hello" * 100)
+    (tmp_path / "bye.wav").write_bytes(b"bye" * 100)
+    path = tmp_path / "Jobs für heute.csv"
+    path.write_text("id,video,audio\none,face.MP4,hello.wav\ntwo,face.MP4,bye.wav\n")
+    return path
+
+
+@pytest.fixture
+def submitted(jobs, storage, settings):
+    """The batch of `jobs`, submitted."""
+    return submit(check(jobs, storage, settings), storage).batch
+
+
+@pytest.fixture
+def commit(storage):
+    """Commit a row's job as a worker would."""
+
+    def commit(batch, row, status="succeeded", video=b"a video"):
+        key = keys.attempt(row.job.id, "a1", "video.mp4")
+        curves = keys.attempt(row.job.id, "a1", "curves.json")
+        manifest = Manifest(
+            status=status,
+            job_id=row.job.id,
+            batch=batch,
+            row=row.id,
+            job=row.job,
+            attempt=Attempt(
+                id="a1", number=1, host="here", started=STARTED, ended=STARTED + timedelta(seconds=2)
+            ),
+            cost=Cost(seconds=2, price_per_hour=3.6, currency="USD", amount=0.002),
+        )
+        if status == "succeeded":
+            storage.put(key, video, "video/mp4")
+            storage.put(
+                curves, Curves(fps=25, aperture=(0.1, None), loudness=(-30, -20)).model_dump_json().encode()
+            )
+            output = OutputRecord(
+                key=key,
+                bytes=len(video),
+                sha256=hashlib.sha256(video).hexdigest(),
+                frames=50,
+                fps="25/1",
+                duration_seconds=2,
+                width=64,
+                height=64,
+                video_codec="h264",
+                audio_codec="aac",
+            )
+            sync = SyncCheck(status="ok", frames=50, correlation=0.61, lag_frames=0, curves_key=curves)
+            manifest = manifest.model_copy(update={"output": output, "sync_check": sync})
+        if status == "failed":
+            error = ErrorRecord.of(NoFace("no frame of face.MP4 shows a face"))
+            manifest = manifest.model_copy(update={"error": error})
+        storage.put_if_absent(keys.manifest(row.job.id), manifest.model_dump_json().encode())
+        return manifest
+
+    return commit

@@ -1,0 +1,332 @@
+import http.client
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+from base64 import b64encode
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from contract.broker import QUEUE, make_app, publish
+from contract.errors import ConfigurationError
+from contract.job import Delivery, Job, Row, Source
+from contract.ledger import Ledger
+from contract.settings import Settings
+from contract.storage import Storage
+from producer import local
+from producer.local import LocalStack
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+SERVERS = {"workers": 0, "feeder": False, "flower": False}
+
+COMMAND = """
+import sys
+from pathlib import Path
+from contract.settings import Settings
+from producer.local import LocalStack
+with LocalStack.start(Path(sys.argv[1]), workers=0, settings=Settings()) as stack:
+    print(*(each.pid for each in stack.services), flush=True)
+    stack.wait()
+"""
+
+
+@pytest.fixture(scope="module")
+def stack(programs, tmp_path_factory):
+    """A whole stack, but for workers."""
+    folder = tmp_path_factory.mktemp("stack")
+    with LocalStack.start(folder, workers=0, settings=Settings()) as running:
+        yield running
+
+
+def secrets_of(stack):
+    settings = stack.settings
+    return {
+        "redis": urlsplit(settings.redis_url.get_secret_value()).password,
+        "s3": settings.s3_secret_key.get_secret_value(),
+        "flower": settings.flower_password.get_secret_value(),
+    }
+
+
+def listening(pid):
+    """Addresses that a process listens on, as /proc shows them: hexadecimal, with the port."""
+    sockets = set()
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            sockets |= set(re.findall(r"socket:\[(\d+)\]", str(each.readlink())))
+        except FileNotFoundError:
+            continue
+    tables = [Path(f"/proc/{pid}/net/{name}") for name in ("tcp", "tcp6")]
+    lines = [
+        line.split() for table in tables if table.exists() for line in table.read_text().splitlines()[1:]
+    ]
+    return {line[1] for line in lines if line[3] == "0A" and line[9] in sockets}
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def children_of(pid):
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def until(true, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+
+
+def get(url, login=None):
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
+    headers = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"} if login else {}
+    connection.request("GET", "/workers", headers=headers)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+# --- a running stack
+
+
+def test_broker_and_store_are_ready_when_the_stack_is(stack):
+    Ledger(stack.settings).ping()
+    storage = Storage(stack.settings)
+    storage.put("key", b"content")
+    assert storage.get("key") == b"content"
+    stack.check()
+
+
+def test_the_services_are_the_ones_of_a_real_deployment(stack):
+    assert [each.name for each in stack.services] == ["broker", "store", "flower", "feeder"]
+
+
+@LINUX
+def test_everything_listens_on_loopback_alone(stack):
+    for each in stack.services:
+        addresses = listening(each.pid)
+        assert {address.partition(":")[0] for address in addresses} <= {"0100007F"}, each.name
+        assert bool(addresses) == (each.name != "feeder"), each.name
+
+
+@LINUX
+def test_no_secret_stands_in_an_argument_or_a_log(stack):
+    for name, secret in secrets_of(stack).items():
+        for each in stack.services:
+            assert secret not in Path(f"/proc/{each.pid}/cmdline").read_text(), (name, each.name)
+            assert secret not in each.log.read_text(errors="replace"), (name, each.name)
+
+
+def test_files_with_secrets_are_the_owner_s_alone(stack):
+    for secret in secrets_of(stack).values():
+        for path in stack.folder.rglob("*"):
+            if path.is_file() and secret.encode() in path.read_bytes():
+                assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+def test_flower_wants_its_login(stack):
+    login = f"{stack.settings.flower_user}:{stack.settings.flower_password.get_secret_value()}"
+    assert get(stack.flower_url) == 401
+    assert get(stack.flower_url, "dubline:guess") == 401
+    assert get(stack.flower_url, login) == 200
+
+
+def test_two_stacks_side_by_side_know_nothing_of_each_other(stack, services):
+    Storage(stack.settings).put("here", b"")
+    assert Storage(services.settings.model_copy(update={"s3_bucket": "dubline"})).get("here") is None
+    assert {each.pid for each in stack.services}.isdisjoint(each.pid for each in services.services)
+
+
+def test_a_folder_has_one_stack_at_a_time(stack):
+    with (
+        pytest.raises(ConfigurationError, match="another stack runs in"),
+        LocalStack.start(stack.folder, **SERVERS),
+    ):
+        pass
+
+
+# --- what the settings name is used instead
+
+
+def test_a_broker_and_a_store_of_the_settings_are_used_instead_of_embedded_ones(
+    settings, tmp_path, monkeypatch
+):
+    for name in ("redis_url", "s3_endpoint", "s3_bucket", "s3_access_key", "s3_secret_key"):
+        value = getattr(settings, name)
+        text = value if isinstance(value, str) else value.get_secret_value()
+        monkeypatch.setenv(f"DUBLINE_{name.upper()}", text)
+    with LocalStack.start(tmp_path, **SERVERS) as stack:
+        assert stack.services == []
+        assert stack.settings.redis_url == settings.redis_url
+        assert stack.settings.s3_endpoint == settings.s3_endpoint
+        Storage(settings).put("the bucket was made", b"")
+
+
+def test_a_real_store_goes_with_an_embedded_broker(settings, tmp_path):
+    names = ("s3_endpoint", "s3_bucket", "s3_access_key", "s3_secret_key")
+    real = Settings(**{name: getattr(settings, name) for name in names})
+    with LocalStack.start(tmp_path, settings=real, **SERVERS) as stack:
+        assert [each.name for each in stack.services] == ["broker"]
+
+
+def test_processes_get_exactly_the_settings_of_the_stack(stack):
+    environment = local._environment(stack.settings)
+    mine = {name: value for name, value in environment.items() if name.startswith("DUBLINE_")}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in mine.items():
+            patch.setenv(name, value)
+        assert Settings.read() == stack.settings
+
+
+def test_the_feeder_s_window_fits_the_workers_of_this_machine():
+    assert local._local(Settings(), workers=3).fleet_size == 3
+    assert local._local(Settings(fleet_size=7), workers=3).fleet_size == 7
+
+
+# --- starts that fail, ends
+
+
+def test_what_was_stored_is_there_after_a_restart_on_other_ports(programs, tmp_path):
+    for round_ in range(2):
+        with LocalStack.start(tmp_path, settings=Settings(), **SERVERS) as stack:
+            storage, ledger = Storage(stack.settings), Ledger(stack.settings)
+            if round_ == 0:
+                storage.put("key", b"content")
+                ledger.finish("job", "done")
+            else:
+                assert storage.get("key") == b"content"
+                assert ledger.progress(["job"])[0].state == "done"
+
+
+def program(path, text):
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_service_that_does_not_start_shows_the_end_of_its_log(tmp_path, monkeypatch):
+    broken = program(tmp_path / "broken", "echo the disk is on fire; exit 3")
+    monkeypatch.setattr(local, "valkey_program", lambda: broken)
+    with (
+        pytest.raises(ConfigurationError, match=r"(?s)broker ended with code 3;.*the disk is on fire"),
+        LocalStack.start(tmp_path / "data", settings=Settings(), **SERVERS),
+    ):
+        pass
+
+
+def test_a_service_that_never_gets_ready_is_given_up_and_ended(tmp_path, monkeypatch):
+    sleeper = program(tmp_path / "sleeper", f"echo $$ > {tmp_path}/pid; exec sleep 600")
+    monkeypatch.setattr(local, "valkey_program", lambda: sleeper)
+    monkeypatch.setattr(local, "START_SECONDS", 1.0)
+    with (
+        pytest.raises(ConfigurationError, match="broker did not start in 1 s"),
+        LocalStack.start(tmp_path / "data", settings=Settings(), **SERVERS),
+    ):
+        pass
+    assert not alive(int((tmp_path / "pid").read_text()))
+
+
+def test_a_service_that_ignores_sigterm_is_killed_with_all_that_it_started(tmp_path):
+    stubborn = program(tmp_path / "stubborn", f"trap '' TERM\nsleep 600 &\necho $! > {tmp_path}/pid\nwait")
+    command = local.Command(
+        "stubborn", [stubborn], {}, tmp_path, lambda: (tmp_path / "pid").exists(), stop_seconds=0.3
+    )
+    service = local.Service(command, tmp_path / "log")
+    service.until_ready()
+    service.ask()
+    service.end()
+    assert not alive(service.pid)
+    assert not alive(int((tmp_path / "pid").read_text()))
+
+
+def test_a_service_that_ends_by_itself_is_noticed(programs, tmp_path):
+    with LocalStack.start(tmp_path, settings=Settings(), **SERVERS) as stack:
+        stack.services[0].kill()
+        with pytest.raises(
+            ConfigurationError, match=f"(?s)broker ended with code -9.*{tmp_path}/logs/broker.log"
+        ):
+            stack.wait()
+
+
+def test_a_missing_program_is_named_with_its_remedy(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "find_spec", lambda name: None)
+    monkeypatch.setattr(local.shutil, "which", lambda *_, **__: None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'dubline\[local\]', or set DUBLINE_REDIS_URL"):
+        local.valkey_program()
+    with pytest.raises(
+        ConfigurationError, match=r"pip install 'dubline\[local\]', or set DUBLINE_S3_ENDPOINT"
+    ):
+        local.weed_program()
+
+
+STUB = """
+import time
+from contract.broker import TASK, make_app
+from contract.settings import Settings
+app = make_app(Settings.read())
+@app.task(name=TASK)
+def render(delivery):
+    print("at work", flush=True)
+    time.sleep(600)
+"""
+
+
+@LINUX
+def test_a_busy_worker_that_is_stopped_hands_its_job_back_and_leaves_no_child(programs, tmp_path):
+    stub = tmp_path / "worker1" / "worker"  # found first, for Celery looks in the folder that it runs in
+    stub.mkdir(parents=True)
+    (stub / "app.py").write_text(STUB)
+    with LocalStack.start(tmp_path, workers=1, feeder=False, flower=False, settings=Settings()) as stack:
+        worker = stack.services[-1]
+        job = Job(video=Source(uri="s3://b/v"), audio=Source(uri="s3://b/a"))
+        with make_app(stack.settings) as app:
+            publish(app, Delivery(batch="batch", row=Row(id="row", job=job)))
+        until(lambda: "at work" in worker.log.read_text())
+        children = children_of(worker.pid)
+        assert children
+        worker.ask()
+        worker.end()
+        client = redis.Redis.from_url(stack.settings.redis_url.get_secret_value())
+        assert client.llen(f"dubline:{QUEUE}\x06\x163") == 1
+        client.close()
+        until(lambda: not any(alive(pid) for pid in children))
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGKILL, -signal.SIGKILL),
+        (signal.SIGTERM, 128 + signal.SIGTERM),
+        (signal.SIGINT, -signal.SIGINT),
+    ],
+    ids=lambda each: getattr(each, "name", None),
+)
+def test_nothing_outlives_the_command(programs, tmp_path, number, code):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(
+        [sys.executable, "-c", COMMAND, str(tmp_path)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        try:
+            pids = [int(each) for each in command.stdout.readline().split()]
+            assert len(pids) == 4
+            assert all(alive(pid) for pid in pids)
+            command.send_signal(number)
+            assert command.wait(30) == code
+        finally:
+            command.kill()
+    until(lambda: not any(alive(pid) for pid in pids))

@@ -1,0 +1,131 @@
+import pytest
+
+from contract import keys
+from contract.errors import NotFound
+from contract.ledger import Ledger, Progress
+from contract.outputs import publish_output
+from contract.settings import Settings
+from contract.summary import Summary
+from producer import status as module
+from producer.batches import batch_rows
+from producer.status import BatchView, RowStatus, all_batches
+
+
+@pytest.fixture
+def rows(storage, submitted):
+    return list(batch_rows(storage, submitted))
+
+
+@pytest.fixture
+def view(storage, ledger, submitted):
+    return BatchView(storage, ledger, submitted)
+
+
+class NoRedis(Ledger):
+    """A ledger whose Redis is away."""
+
+    def __init__(self):
+        super().__init__(Settings(redis_url="redis://127.0.0.1:1/0"))
+
+
+def test_a_submitted_row_waits_until_the_ledger_knows_it(view, rows):
+    status = view.look()
+    assert status.rows == [RowStatus(row.id, row.job.id, "waiting") for row in rows]
+    assert (status.counts, status.ended, status.succeeded, status.live) == (
+        {"waiting": 2},
+        False,
+        False,
+        True,
+    )
+
+
+def test_what_moves_is_told_by_the_ledger(view, rows, ledger):
+    ledger.offer(rows[1].job.id, lost_after_seconds=60)
+    ledger.claim(rows[0].job.id, "me", 60)
+    ledger.beat(rows[0].job.id, "me", 60, "tag", Progress("generating", 25, 100, 50.0))
+    status = view.look()
+    assert status.rows[0] == RowStatus("one", rows[0].job.id, "generating", 25, 100, 50.0, 1.5)
+    assert status.counts == {"queued": 1, "generating": 1}
+
+
+def test_what_has_ended_is_told_by_manifests_also_when_the_ledger_was_wiped(view, rows, commit, submitted):
+    commit(submitted, rows[0])
+    commit(submitted, rows[1], "failed")
+    status = view.look()
+    assert [(row.state, row.frames, row.total, row.error) for row in status.rows] == [
+        ("done", 50, 50, None),
+        ("failed", 0, 0, "no_face"),
+    ]
+    assert (status.ended, status.succeeded) == (True, False)
+
+
+def test_what_has_ended_is_told_by_manifests_while_redis_is_away(storage, rows, commit, submitted):
+    commit(submitted, rows[0])
+    status = BatchView(storage, NoRedis(), submitted).look()
+    assert (status.counts, status.live) == ({"waiting": 1, "done": 1}, False)
+
+
+def test_a_failure_that_the_ledger_tells_gets_its_code_from_the_manifest(
+    view, rows, commit, submitted, ledger
+):
+    assert view.look().counts == {"waiting": 2}
+    commit(submitted, rows[1], "failed")
+    ledger.finish(rows[1].job.id, "failed")
+    ledger.finish(rows[0].job.id, "done")
+    status = view.look()
+    assert [(row.state, row.error) for row in status.rows] == [("done", None), ("failed", "no_face")]
+    assert status.ended
+
+
+def test_a_watched_batch_searches_the_store_now_and_then_only(view, rows, commit, submitted, monkeypatch):
+    view.look()
+    commit(submitted, rows[0])
+    assert view.look().counts == {"waiting": 2}
+    monkeypatch.setattr(module, "SEARCH_SECONDS", 0.0)
+    view._next_search = 0.0
+    assert view.look().counts == {"waiting": 1, "done": 1}
+
+
+def test_of_a_large_batch_outputs_are_listed_and_no_manifest_is_asked_for(
+    view, storage, rows, commit, submitted, monkeypatch
+):
+    monkeypatch.setattr(module, "MANIFEST_LIMIT", 0)
+    publish_output(storage, submitted, "one", commit(submitted, rows[0]))
+    commit(submitted, rows[1])  # ended, and not published yet
+    monkeypatch.setattr(storage, "get", pytest.fail)
+    assert view.look().counts == {"waiting": 1, "done": 1}
+
+
+def test_the_ledger_is_asked_in_chunks(view, rows, ledger, monkeypatch):
+    sizes = []
+    asked = ledger.progress
+    monkeypatch.setattr(module, "LEDGER_CHUNK", 1)
+    monkeypatch.setattr(ledger, "progress", lambda jobs: [sizes.append(len(jobs)), asked(jobs)][1])
+    assert view.look().counts == {"waiting": 2}
+    assert sizes == [1, 1]
+
+
+def test_a_batch_that_is_not_there_is_told(storage, ledger):
+    with pytest.raises(NotFound, match="there is no batch 'nightly'; `dubline status` lists them"):
+        BatchView(storage, ledger, "nightly")
+
+
+def test_all_batches_are_counted_and_those_that_ended_by_their_summary(storage, ledger, submitted):
+    summary = Summary(
+        batch="ended",
+        rows=5,
+        succeeded=3,
+        failed=2,
+        cancelled=0,
+        reused=0,
+        output_minutes=1,
+        cost=1,
+        currency="USD",
+    )
+    storage.put(keys.rows("ended"), b"")
+    storage.put(keys.summary("ended"), summary.model_dump_json().encode())
+    storage.put(f"{keys.BATCHES}half/other.json", b"{}")
+    assert [(each.batch, each.rows, each.counts) for each in all_batches(storage, ledger)] == [
+        (submitted, 2, {"waiting": 2}),
+        ("ended", 5, {"done": 3, "failed": 2}),
+    ]
