@@ -7,7 +7,7 @@ and what has one never is. Any number of feeders may run, for everything they do
 import logging
 import signal
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -21,7 +21,7 @@ from contract import keys
 from contract.broker import make_app, publish
 from contract.errors import BrokerUnavailable, InputNotFound, InputRejected, TemporaryFailure
 from contract.job import Delivery, Row
-from contract.ledger import ENDED, STATE_OF, Ledger
+from contract.ledger import STATE_OF, Ledger
 from contract.manifest import Manifest
 from contract.outputs import publish_output
 from contract.settings import Settings
@@ -110,8 +110,8 @@ class Feeder:
         """
         self._ledger.ping()
         self._look_for_batches()
+        self._offer(list(self._window))
         self._fill_window()
-        self._offer_window()
         self._settle_ended()
         self._close_batches()
 
@@ -131,17 +131,11 @@ class Feeder:
             logger.info("batch %s is open", name)
 
     def _fill_window(self) -> None:
-        """Take rows until enough of them are on their way; those that the ledger knows as ended need no place."""
+        """Take rows until enough of them are on their way; those that have ended leave their place at once."""
         seen = 0
         while seen < SCAN_ROWS and (taken := self._take(self._free_places())):
+            self._offer(taken)
             seen += len(taken)
-            self._window += taken  # before anything can fail: a row is handed out only once
-            known = self._ledger.progress([each.job for each in taken])
-            self._leave_window(
-                each
-                for each, progress in zip(taken, known, strict=True)
-                if progress and progress.state in ENDED
-            )
 
     def _free_places(self) -> int:
         later = sum(each.later for each in self._window)
@@ -149,13 +143,14 @@ class Feeder:
         return min(free, self._window_size + LATER_ROWS - len(self._window))
 
     def _take(self, count: int) -> list[_Waiting]:
-        """Up to `count` rows, one of each batch in turn; the next call goes on with the next batch."""
+        """Put up to `count` rows into the window, one of each batch in turn; the next call goes on from there."""
         turns, spent = deque(self._batches.values()), []
         taken: list[_Waiting] = []
         while turns and len(taken) < count:
             batch = turns.popleft()
             if row := self._next_row(batch):
                 taken.append(_Waiting(batch, row, row.job.id))
+                self._window.append(taken[-1])  # at once: a row that was taken is not handed out again
                 turns.append(batch)
             else:
                 spent.append(batch)
@@ -167,14 +162,14 @@ class Feeder:
             return batch.take()
         return None
 
-    def _offer_window(self) -> None:
-        """Publish, in the order of the rows, what the ledger says is to be published and the store has no result of."""
+    def _offer(self, waiting: list[_Waiting]) -> None:
+        """Publish, in this order, what the ledger says is to be published and the store has no result of."""
         answers = [
-            self._ledger.offer(each.job, lost_after_seconds=self._lost_after_seconds) for each in self._window
+            self._ledger.offer(each.job, lost_after_seconds=self._lost_after_seconds) for each in waiting
         ]
-        for each, answer in zip(self._window, answers, strict=True):
+        answered = list(zip(waiting, answers, strict=True))
+        for each, answer in answered:
             each.later = answer == "later"
-        answered = list(zip(self._window, answers, strict=True))
         self._leave_window(each for each, answer in answered if answer == "ended")
         self._publish([each for each, answer in answered if answer == "publish"])
 
@@ -202,21 +197,21 @@ class Feeder:
     def _settle_ended(self) -> None:
         """Count ended rows, and publish their outputs where the worker did not."""
         some = list(islice(self._ended, SETTLE_ROWS))
-        doubtful: set[str] = set()
+        doubtful: Counter[str] = Counter()
         for each, manifest in zip(some, self._threads.map(self._publish_result, some), strict=True):
             self._ended.popleft()
             if manifest:
                 each.batch.count(each.row, manifest)
             else:
-                doubtful.add(each.batch.name)
-        for name in doubtful:  # the next step opens it again, and reads it from the start
-            self._forget(name)
+                doubtful[each.batch.name] += 1
+        for name, count in doubtful.items():
+            logger.warning("batch %s: %d jobs that the ledger calls ended have no manifest", name, count)
+            self._forget(name)  # the next step opens it again, and reads it from the start
 
     def _publish_result(self, ended: _Ended) -> Manifest | None:
         with self._setting_aside(ended.batch):
             manifest = self._manifest(ended.job)
             if manifest is None:
-                logger.warning("job %s has ended, says the ledger, and has no manifest: again", ended.job)
                 self._ledger.forget(ended.job)
                 return None
             try:

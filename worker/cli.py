@@ -18,7 +18,9 @@ from contract.ledger import Progress as Now
 from contract.settings import Settings
 from worker import weights
 
-models = typer.Typer(name="models", help="List, fetch and verify the weights of the networks.", no_args_is_help=True)
+models = typer.Typer(
+    name="models", help="List, fetch and verify the weights of the networks.", no_args_is_help=True
+)
 
 
 def render(

@@ -1,6 +1,7 @@
 """What a process sets up once before its first render."""
 
 import cv2
+from threadpoolctl import threadpool_limits
 
 from contract.settings import Settings
 from worker.engines.base import Engine
@@ -18,7 +19,10 @@ def set_up(settings: Settings) -> Tools:
     Raises:
         ConfigurationError: weights are missing or are not the ones that were named.
     """
-    cv2.setNumThreads(1)  # stages run side by side already; OpenCV's own pool only fights them
+    # Stages run side by side already. The libraries' own pools only fight them: BLAS spinning on a busy machine
+    # has been seen to cost seven times the work itself.
+    cv2.setNumThreads(1)
+    threadpool_limits(1, user_api="blas")
     engine = ENGINES[settings.engine]()
     engine.setup()
     faces = FaceModels.load(settings.weights, threads=1)

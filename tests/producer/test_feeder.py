@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from contract import keys
 from contract.broker import QUEUE, make_app
+from contract.errors import StoreUnavailable
 from contract.job import Job, Row, Source
 from contract.ledger import STATE_OF, Ledger
 from contract.manifest import Attempt, Cost, Manifest, OutputRecord
@@ -249,7 +250,35 @@ def test_after_redis_was_wiped_nothing_committed_is_published(bench, anew):
     assert sorted(bench.queued()) == sorted(row.id for row in batch[1::2])
 
 
-def test_a_ledger_that_calls_an_unfinished_job_done_is_corrected(bench):
+def test_a_feeder_that_starts_anew_without_a_ledger_passes_over_what_is_committed_in_one_step(bench):
+    batch = rows(60)
+    bench.submit("batch", batch)
+    for row in batch[:50]:
+        bench.commit("batch", row, "failed", tell=False)
+    bench.feeder(fleet_size=1).step()
+    assert bench.queued() == [row.id for row in batch[50 : 50 + 2 + WINDOW_MARGIN]]
+
+
+def test_a_row_that_was_taken_when_the_store_went_away_is_fed_later(bench, monkeypatch):
+    bench.submit("a", rows(1, "a"))
+    bench.submit("b", rows(1, "b"))
+    feeder = bench.feeder()
+    lines = bench.storage.lines
+
+    def away_for_b(address, start=0):
+        if "/b/" in address:
+            raise StoreUnavailable("away")
+        return lines(address, start)
+
+    monkeypatch.setattr(bench.storage, "lines", away_for_b)
+    with pytest.raises(StoreUnavailable):
+        feeder.step()
+    monkeypatch.undo()
+    feeder.step()
+    assert sorted(bench.queued()) == ["a-0", "b-0"]
+
+
+def test_a_ledger_that_calls_an_unfinished_job_done_is_corrected(bench, caplog):
     batch = rows(2)
     bench.submit("batch", batch)
     bench.ledger.finish(batch[0].job.id, "done")
@@ -258,6 +287,7 @@ def test_a_ledger_that_calls_an_unfinished_job_done_is_corrected(bench):
     feeder.step()
     assert sorted(bench.queued()) == ["row-0", "row-1"]
     assert bench.summary("batch") is None
+    assert caplog.messages == ["batch batch: 1 jobs that the ledger calls ended have no manifest"]
 
 
 def test_two_feeders_publish_each_job_once(bench):

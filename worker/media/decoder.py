@@ -192,8 +192,8 @@ def _check_file(path: Path, limits: Limits) -> None:
 
 def _environment() -> dict[str, str]:
     """Nothing secret reaches the child, and no library starts a thread pool there."""
-    return {
-        "PATH": os.defpath,
+    needed = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    return needed | {
         "PYTHONPATH": str(_PACKAGE_ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",
         "LC_ALL": "C.UTF-8",

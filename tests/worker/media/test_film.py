@@ -10,6 +10,12 @@ from worker.media.child.film import Film
 from worker.media.child.order import in_order
 from worker.media.limits import Limits
 
+CODECS = {
+    "a.mkv": ("libx265", {"x265-params": "keyint=20:bframes=3:open-gop=1:log-level=none"}),
+    "a.webm": ("libvpx-vp9", {"g": "30"}),
+    "a.avi": ("mpeg4", {"g": "12", "bf": "2"}),
+    "a.ts": ("mpeg2video", {"g": "12", "bf": "2"}),
+}
 CONTAINERS = {
     "a.mp4": {"g": "40", "bf": "2"},
     "open-gop.mp4": {"g": "15", "bf": "3", "x264-params": "open-gop=1"},
@@ -35,6 +41,13 @@ def test_a_window_at_a_time_gives_the_same_mirror_as_keeping_all(clips, monkeypa
     mirrored = [*range(100), *range(99, -1, -1), *range(100), *range(99, 89, -1)]
     source = opened(path, monkeypatch, kept=16)
     assert shown(clips, source, in_order(source, "bounce", 310)) == mirrored
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_every_codec_can_be_read_backward(clips, monkeypatch, name):
+    codec, options = CODECS[name]
+    source = opened(clips.video(name, 60, codec=codec, options=options), monkeypatch, kept=16)
+    assert shown(clips, source, in_order(source, "bounce", 120)) == [*range(60), *range(59, -1, -1)]
 
 
 def test_pictures_read_again_are_the_same_to_the_bit(clips, monkeypatch):

@@ -65,6 +65,7 @@ REFUSED = {
     "concat script": (FormatForbidden, script),
     "SDP": (FormatForbidden, lambda clips: SESSION),
     "MPD": (FormatForbidden, lambda clips: MANIFEST),
+    "HEIC": (FormatForbidden, lambda clips: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)),
 }
 
 
@@ -239,9 +240,7 @@ def test_running_out_of_cpu_time_is_a_decode_limit(clips, limits):
 
 
 def test_a_decoder_that_stalls_is_ended(clips, limits):
-    with VideoSource(
-        clips.video("a.mp4", 40, size=(640, 480)), replace(limits, stall_seconds=0.5)
-    ) as source:
+    with VideoSource(clips.video("a.mp4", 40, size=(640, 480)), replace(limits, stall_seconds=0.5)) as source:
         frames = source.frames(10_000, "bounce")
         next(frames)
         pid = source._decoder._process.pid

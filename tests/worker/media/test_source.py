@@ -78,7 +78,8 @@ def test_every_container_bounces_frame_by_frame(clips, limits, numbers, name):
 def test_b_frames_of_an_avi_come_in_order(clips, limits, numbers):
     path = clips.video("a.avi", 30, options={"bf": "2", "g": "30"})
     with VideoSource(path, limits) as source:
-        shown = numbers(source.frames(28, "cut"))
+        shown = numbers(source.frames(source.length(50, "cut"), "cut"))
+    assert len(shown) >= 28 and source.warnings == ()
     assert shown == sorted(shown)
     assert all(abs(number - k) <= 1 for k, number in enumerate(shown))
 

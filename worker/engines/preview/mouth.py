@@ -25,13 +25,14 @@ _TOOTH_SHORTER = np.array([0.0, 0.005, 0.002, 0.005, 0.008])
 _TOOTH_ROUND = 0.006  # of H, the height of a tooth's rounded corners
 _TOOTH_LEAST_PX = 6.0  # narrower teeth are one white band
 _TEETH_BELOW_LIP = 0.014  # of H, how far teeth stand out below a shut upper lip
-_TEETH_HIDDEN = 0.006  # of H, how much the lower lip hides of the teeth that a source shows
+_TEETH_HIDDEN = 0.008  # of H, how much the lower lip hides of the teeth that a source shows
 _ARCH = 0.14  # how much of the way outwards, squared, the teeth's edge rises; both of W
 
 _SOFT = 0.005  # of H: how soft edges are, if that is more than a pixel
 _SEAM = 0.0045  # of H: half the width of the dark line where lips touch
 _WIDER = 0.015  # of H, over the source's gap: a mouth that shows more than the source does
 _LIP_EDGE = 0.009  # of H: how inexact the mesh's lip edge is; inside is what lies this far from it
+_OWN_CORNERS = (0.65, 0.95)  # from the mouth's middle to a corner: a smile's corners are warped, not painted
 _CLINGING, _CLINGING_MOST = 0.008, 0.03  # of H: teeth on the lower lip's side of its edge
 
 
@@ -91,7 +92,8 @@ class Inside:
         inside = self._with_tongue(self._cavity(places), places)
         inside = self._with_teeth(inside, places)
         inside = self._with_source(inside, local, lips)
-        painted = _over(canvas * self._seam_shade(places, lips)[..., None], inside, places.between)
+        cover = places.between * (1.0 - self.palette.shows_teeth * smoothstep(places.corner, *_OWN_CORNERS))
+        painted = _over(canvas * self._seam_shade(places, lips)[..., None], inside, cover)
         return np.clip(np.round(painted), 0, 255).astype(np.uint8)
 
     def _cavity(self, places: _Places) -> Array:
@@ -113,9 +115,7 @@ class Inside:
         x = np.abs(places.across) / mouth_width
         tooth = np.clip(np.searchsorted(_TOOTH_ENDS, x, side="right") - 1, 0, len(_TOOTH_SHORTER) - 1)
         start, end = _TOOTH_ENDS[tooth], _TOOTH_ENDS[tooth + 1]
-        side = np.clip(
-            np.abs(2 * x - start - end) / (end - start), 0.0, 1.0
-        )  # 0 amid a tooth, 1 at its sides
+        side = np.minimum(np.abs(2 * x - start - end) / (end - start), 1.0)  # 0 amid a tooth, 1 at its sides
         single = min(1.0, _TOOTH_ENDS[1] * self.shape.axes.mouth_width / _TOOTH_LEAST_PX)
         middle, slope = self._teeth_line
         edge = middle + slope * places.across + _ARCH * mouth_width * x**2
@@ -139,10 +139,10 @@ class Inside:
         x, y = np.moveaxis(self.shape.axes.outside(fetched_at), -1, 0).astype(np.float32)
         fetched = cv2.remap(self.rgb, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         source = np.asarray(fetched, dtype=np.float64)
-        hidden = smoothstep((height - lower) / inexact + _TEETH_HIDDEN / _LIP_EDGE, -1.0, 0.0)
-        hidden *= smoothstep(self.palette.toothlike(source), 0.4, 0.7)
-        seen = smoothstep((height - lower) / inexact, -1.0, 0.0)
-        has_teeth = np.maximum(seen, hidden) * smoothstep((upper - lower) / inexact, 1.0, 3.0)
+        corner = np.abs(across - self.source.middle) / self.source.half_width
+        hidden = _TEETH_HIDDEN * self._face_height * np.maximum(1.0 - (corner / 0.75) ** 2, 0.0)
+        reaches = smoothstep((height - lower + hidden) / inexact, -1.0, 0.0)
+        has_teeth = reaches * smoothstep((upper - lower) / inexact, 1.0, 3.0)
         return _over(below, source, np.maximum(self.palette.shows_teeth * has_teeth, still))
 
     def _seam_shade(self, places: _Places, lips: Lips) -> Array:

@@ -41,7 +41,7 @@ _ROUNDED_GAP = 0.7  # of its gap is left to a rounded mouth
 
 # Shares of one pixel between the lips, along the face's up axis; the lower lip has what the upper one leaves.
 _UPPER_SHARE, _CORNER_SHARE = 0.22, -0.15
-_RAISED = 0.6  # of the upper lip's share is lost to a smile, which has raised it already
+_RAISED = 0.6  # of the upper lip's share, and of spreading, has a smile done already
 _CHIN_SHARE, _JAW_SHARE = -0.70, -0.62
 _BOW, _BOW_PARTED = (
     0.9,
@@ -93,7 +93,8 @@ class Shape:
         shut_gap = (1.0 - self.parted) * self.gap
         share = viseme.openness * (1.0 - (1.0 - _ROUNDED_GAP) * viseme.rounding)
         wider = (shut_gap + share * _WIDEST_GAP * self.axes.height - self.gap) * self.axes.frontality
-        stretch = (_SPREAD * viseme.width - _ROUNDED * viseme.rounding) * self.axes.frontality
+        spread = _SPREAD * (1.0 - _RAISED * self.parted) * viseme.width
+        stretch = (spread - _ROUNDED * viseme.rounding) * self.axes.frontality
         return Pose(
             opening=max(wider, 0.0),
             shutting=max(-wider, 0.0) / self.gap if self.gap else 0.0,

@@ -42,6 +42,7 @@ _SPREAD_HOPS = 8.0  # lips spread and round more slowly than they open
 _SYLLABLE_HOPS = 12.0  # half a syllable, at four to five a second
 _SYLLABLE_CONTRAST = 0.45
 _GAP_HOPS = 2.0  # lips shut and part again within a plosive
+_INERTIA_HOPS = 2.0  # and have mass: they cross half their range in a frame at most
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def visemes(samples: NDArray[np.float32], frames: int) -> list[Viseme]:
     bands = _band_levels(samples, frames * _HOPS_PER_FRAME)
     presence = _presence(bands["voice"])
     openness = _syllables(_follow(presence * _jaw(bands)))
-    openness = _shut_between_sounds(openness, presence)
+    openness = _smooth(_shut_between_sounds(openness, presence), _INERTIA_HOPS)
     spread = _smooth(presence * _spread(bands, presence), _SPREAD_HOPS)
     shapes = zip(_per_frame(openness), _per_frame(spread), strict=True)
     return [Viseme(float(o), float(max(s, 0.0)), float(max(-s, 0.0))) for o, s in shapes]

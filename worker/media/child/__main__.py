@@ -79,7 +79,7 @@ class Child:
 
     def do_audio(self) -> None:
         """Answer with the samples, then the track."""
-        sound = Sound(self._path, self._limits)
+        sound = Sound(self._path, self._limits, self.beat)
         for samples in sound.samples():
             self.send("samples", [samples.data])
         for sizes, payload in sound.track():

@@ -17,57 +17,19 @@ from contract.errors import DecodeLimit, FormatForbidden, InputTooLarge, NotMedi
 from worker.media.limits import Limits
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,wav,mp3,aac,flac,ogg"
-VIDEO_CODECS = frozenset(
-    [
-        "h264",
-        "hevc",
-        "libdav1d",
-        "av1",
-        "vp8",
-        "vp9",
-        "libvpx",
-        "libvpx-vp9",
-        "mpeg4",
-        "mpeg2video",
-        "mpeg1video",
-        "h263",
-        "mjpeg",
-        "prores",
-        "dnxhd",
-        "theora",
-        "rawvideo",
-    ]
+_VIDEO = (
+    "h264 hevc libdav1d av1 vp8 vp9 libvpx libvpx-vp9 mpeg4 mpeg2video mpeg1video h263 mjpeg prores dnxhd theora "
+    "rawvideo"
 )
-AUDIO_CODECS = frozenset(
-    [
-        "aac",
-        "mp3",
-        "mp3float",
-        "mp2",
-        "mp2float",
-        "ac3",
-        "eac3",
-        "flac",
-        "alac",
-        "opus",
-        "libopus",
-        "vorbis",
-        "libvorbis",
-        "pcm_u8",
-        "pcm_s16le",
-        "pcm_s16be",
-        "pcm_s24le",
-        "pcm_s24be",
-        "pcm_s32le",
-        "pcm_s32be",
-        "pcm_f32le",
-        "pcm_f32be",
-        "pcm_f64le",
-        "pcm_mulaw",
-        "pcm_alaw",
-    ]
+_AUDIO = (
+    "aac aac_latm mp3 mp3float mp2 mp2float ac3 eac3 flac alac opus libopus vorbis libvorbis amrnb amrwb pcm_u8 "
+    "pcm_s16le pcm_s16be pcm_s24le pcm_s24be pcm_s32le pcm_s32be pcm_f32le pcm_f32be pcm_f64le pcm_mulaw pcm_alaw"
 )
+VIDEO_CODECS = frozenset(_VIDEO.split())
+AUDIO_CODECS = frozenset(_AUDIO.split())
+"""Names of libav's decoders."""
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0", b"<MPD", b"<?xml")
+_PICTURE_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif")  # ISO/IEC 23008-12
 _SNIFFED_BYTES = 64
 
 
@@ -93,7 +55,7 @@ def open_media(path: Path) -> InputContainer:
     Raises:
         FormatForbidden, NotMedia, DecodeLimit
     """
-    _refuse_playlists(path)
+    _refuse_by_name(path)
     options = {
         "format_whitelist": FORMATS,
         "protocol_whitelist": "file",
@@ -106,12 +68,17 @@ def open_media(path: Path) -> InputContainer:
         return container
 
 
-def _refuse_playlists(path: Path) -> None:
-    """The whitelists stop these too; this names the fault, whatever libav makes of the bytes."""
+def _refuse_by_name(path: Path) -> None:
+    """What the first bytes call by its name.
+
+    The whitelists stop playlists too, this names the fault. They do not stop HEIC, of which libav shows one tile.
+    """
     with path.open("rb") as file:
         head = file.read(_SNIFFED_BYTES)
     if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(_PLAYLISTS):
         raise FormatForbidden(_FORBIDDEN)
+    if head[4:8] == b"ftyp" and head[8:12] in _PICTURE_BRANDS:
+        raise FormatForbidden("a HEIC or AVIF picture; save it as JPEG or PNG")
 
 
 def _tag_options() -> dict[str, Any]:

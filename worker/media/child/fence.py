@@ -23,7 +23,8 @@ def confine(limits: Limits) -> None:
     """Bound memory and CPU time; no file grows by a byte, no core is dumped."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _lower(resource.RLIMIT_AS, limits.memory_bytes)
+    if sys.platform == "linux":  # macOS refuses the call
+        _lower(resource.RLIMIT_AS, limits.memory_bytes)
     _lower(resource.RLIMIT_CPU, limits.cpu_seconds)
 
 

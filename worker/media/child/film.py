@@ -178,7 +178,7 @@ class Film:
             self.warnings.append(
                 (
                     "source_corrupt",
-                    f"{faults.packets} packets could not be decoded and {faults.frames} frames are damaged or out of order",
+                    f"{faults.packets} packets could not be decoded and {faults.frames} frames are damaged",
                 )
             )
         reached = last.ts + last.duration - self._origin

@@ -54,11 +54,11 @@ class Faults:
     packets: int = 0
     """Packets that could not be read or decoded."""
     frames: int = 0
-    """Frames decoded with damage, or out of order and left out."""
+    """Frames decoded with damage."""
 
 
 class Reader:
-    """Decodes one stream from its start or from a time; `beat` is called for every decoded frame.
+    """Decodes one stream from its start or from a time; `beat` is called for every packet.
 
     Raises:
         NoVideo, FormatForbidden, NotMedia, InputTooLarge, TimestampGap, DecodeLimit
@@ -75,8 +75,9 @@ class Reader:
             self._open()
 
     def from_start(self) -> Iterator[Shot]:
-        """All shots, from a freshly opened file."""
-        self._open()
+        """All shots, from a freshly opened file: not every container can seek to its start."""
+        if not self._fresh:
+            self._open()
         self._guess = BestEffort()
         return self._shots()
 
@@ -102,6 +103,7 @@ class Reader:
         check_codec(stream, VIDEO_CODECS)
         check_pixels(stream.width, stream.height, self._limits)
         self._decoder = self._new_decoder()
+        self._fresh = True
 
     def _new_decoder(self) -> VideoCodecContext:
         """The stream's decoder, or the one that also decodes its alpha plane."""
@@ -140,11 +142,11 @@ class Reader:
 
     def _shots(self) -> Iterator[Shot]:
         """Decoded frames; those whose time does not rise are left out."""
+        self.faults = Faults()
         last: Shot | None = None
         for frame in self._frames():
             shot = self._shot(frame, last)
             if last and shot.stamp <= last.stamp:
-                self.faults.frames += 1
                 continue
             _check_gap(last.ts if last else None, shot.ts)
             last = shot
@@ -153,7 +155,9 @@ class Reader:
     def _shot(self, frame: VideoFrame, last: Shot | None) -> Shot:
         unit = seconds(self.stream, 1)
         rate = self.stream.guessed_rate or self.stream.average_rate or FPS
-        duration = frame.duration or max(1, round(1 / rate / unit))
+        duration = frame.duration or 0
+        if not 0 < duration * unit <= LONGEST_GAP:
+            duration = max(1, round(1 / rate / unit))
         stamp = self._guess.guess(frame.pts, frame.dts)
         if stamp is None:
             stamp = round((last.ts + last.duration) / unit) if last else 0
@@ -162,7 +166,6 @@ class Reader:
     def _frames(self) -> Iterator[VideoFrame]:
         for packet in self._packets():
             for frame in self._decoded(packet):
-                self._beat()
                 self.faults.frames += frame.is_corrupt
                 check_pixels(frame.width, frame.height, self._limits)
                 yield frame
@@ -179,8 +182,10 @@ class Reader:
 
     def _packets(self) -> "Iterator[Packet[VideoStream]]":
         """The stream's packets, then an empty one; a file that breaks off ends there."""
+        self._fresh = False
         packets = self.container.demux(self.stream)
         while True:
+            self._beat()
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, IndexError):  # IndexError: a stream that appeared amid damage

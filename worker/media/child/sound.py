@@ -1,6 +1,6 @@
 """The audio of a file: mono 16 kHz for the engines, and an AAC track for the output."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -41,14 +41,14 @@ _PART_PACKETS = 4096
 
 
 class Sound:
-    """The first audio stream of a file: `samples`, then `track`, then `result`.
+    """The first audio stream of a file: `samples`, then `track`, then `result`; `beat` is called for every packet.
 
     Raises:
         NoAudio, AudioTooShort, FormatForbidden, NotMedia, InputTooLarge, DecodeLimit
     """
 
-    def __init__(self, path: Path, limits: Limits) -> None:
-        self._path, self._limits = path, limits
+    def __init__(self, path: Path, limits: Limits, beat: Callable[[], None]) -> None:
+        self._path, self._limits, self._beat = path, limits, beat
         container, stream = self._open()
         self._facts = audio_facts(container, stream)
         self._declared = declared_seconds(container, stream)
@@ -141,6 +141,7 @@ class Sound:
     def _frames(self, container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
         packets = container.demux(stream)
         while True:
+            self._beat()
             try:
                 packet = next(packets, None)
                 if packet is None:
