@@ -72,12 +72,12 @@ class Reader:
         declared = declared_seconds(self.container, self.stream)
         if declared and declared > limits.seconds:
             self._measure()
-            self._open()
+            self._reopen()
 
     def from_start(self) -> Iterator[Shot]:
         """All shots, from a freshly opened file: not every container can seek to its start."""
         if not self._fresh:
-            self._open()
+            self._reopen()
         self._guess = BestEffort()
         return self._shots()
 
@@ -93,8 +93,6 @@ class Reader:
         return self.from_start()
 
     def _open(self) -> None:
-        if hasattr(self, "container"):
-            self.container.close()
         self.container: InputContainer = open_media(self._path)
         stream = video_stream(self.container)
         if stream is None:
@@ -104,6 +102,10 @@ class Reader:
         check_pixels(stream.width, stream.height, self._limits)
         self._decoder = self._new_decoder()
         self._fresh = True
+
+    def _reopen(self) -> None:
+        self.container.close()
+        self._open()
 
     def _new_decoder(self) -> VideoCodecContext:
         """The stream's decoder, or the one that also decodes its alpha plane."""
