@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worker.media.clock import FPS, SAMPLE_RATE
 from worker.evaluation import sync
+from worker.media.clock import FPS, SAMPLE_RATE
 
 SAMPLES_A_FRAME = SAMPLE_RATE // FPS
 
