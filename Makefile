@@ -26,7 +26,9 @@ imports: .venv/dev
 unit: .venv/dev
 	$(BIN)/pytest
 
-lock: .venv/dev  ## write constraints.txt anew: the newest versions that pyproject.toml allows, on every platform
+lock:            ## write constraints.txt anew: the newest versions that pyproject.toml allows, on every platform
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install uv
 	$(BIN)/uv pip compile --quiet --universal --upgrade --all-extras --no-header --no-annotate \
 	    --no-emit-index-url --python-version 3.11 pyproject.toml -o constraints.txt
 
