@@ -56,7 +56,8 @@ def storage(_store, settings):
     store = copy.copy(_store)  # a client of one's own costs 0.2 s
     store.bucket = settings.s3_bucket
     store.ensure_bucket()
-    return store
+    yield store
+    store._client.delete_bucket(Bucket=store.bucket)  # SeaweedFS gives each bucket volumes, and has some 70
 
 
 @pytest.fixture

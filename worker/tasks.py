@@ -21,7 +21,7 @@ from contract.errors import (
     TemporaryFailure,
 )
 from contract.job import Delivery
-from contract.ledger import Ledger, State
+from contract.ledger import STATE_OF, Ledger
 from contract.manifest import (
     Attempt,
     Cost,
@@ -51,7 +51,6 @@ INFRASTRUCTURE = (StoreUnavailable, BrokerUnavailable)
 """Says nothing about the job, so it is not counted as an attempt at it."""
 
 Outcome = Literal["committed", "already committed", "held elsewhere", "released", "lease lost"]
-_STATES: dict[str, State] = {"succeeded": "done", "failed": "failed", "cancelled": "cancelled"}
 
 
 @dataclass(frozen=True)
@@ -205,7 +204,7 @@ class JobRunner:
         """Everything after the commit: copies and hints, which the feeder repairs where they fail."""
         try:
             publish_output(self._storage, delivery.batch, delivery.row.id, manifest)
-            self._ledger.finish(manifest.job_id, _STATES[manifest.status])
+            self._ledger.finish(manifest.job_id, STATE_OF[manifest.status])
         except TemporaryFailure as error:
             logger.warning("the result is committed, its announcement waits for the feeder: %s", error)
 

@@ -238,16 +238,16 @@ def test_a_service_that_never_gets_ready_is_given_up_and_ended(tmp_path, monkeyp
 
 
 def test_a_service_that_ignores_sigterm_is_killed_with_all_that_it_started(tmp_path):
-    stubborn = program(tmp_path / "stubborn", f"trap '' TERM\nsleep 600 &\necho $! > {tmp_path}/pid\nwait")
-    command = local.Command(
-        "stubborn", [stubborn], {}, tmp_path, lambda: (tmp_path / "pid").exists(), stop_seconds=0.3
-    )
-    service = local.Service(command, tmp_path / "log")
+    stubborn = program(tmp_path / "stubborn", "trap '' TERM\nsleep 600 &\necho $!\nwait")
+    log = tmp_path / "log"
+    command = local.Command("stubborn", [stubborn], {}, tmp_path, lambda: "\n" in log.read_text(), 0.3)
+    service = local.Service(command, log)
     service.until_ready()
     service.ask()
     service.end()
     assert not alive(service.pid)
-    assert not alive(int((tmp_path / "pid").read_text()))
+    child = int(log.read_text())
+    until(lambda: not alive(child))
 
 
 def test_a_service_that_ends_by_itself_is_noticed(programs, tmp_path):

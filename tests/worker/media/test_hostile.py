@@ -288,13 +288,16 @@ def test_the_child_sees_no_secrets_and_can_write_no_file(clips, limits, monkeypa
 def test_no_process_and_no_descriptor_is_left_behind(clips, limits):
     good, bad = clips.video("a.mp4", 5), clips.file("b.mp4", "text")
     read_audio(clips.audio("a.wav", clips.tone(1, 8000), 8000, "pcm_s16le"), limits)
-    before = descriptors(), threading.active_count()
+    before = descriptors(), threading.active_count(), children()
     for _ in range(3):
         list(opened(good, limits))
         with pytest.raises(NotMedia):
             probe(bad, limits)
-    assert (descriptors(), threading.active_count()) == before
-    assert Path(f"/proc/self/task/{os.getpid()}/children").read_text() == ""
+    assert (descriptors(), threading.active_count(), children()) == before
+
+
+def children() -> str:
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text()
 
 
 def descriptors() -> int:
