@@ -1,1 +1,8 @@
-"""What producer and worker agree on: jobs, manifests, keys, errors. Light: no torch, no av, no cv2."""
+"""What producer and worker agree on. Light: no torch, no av, no cv2.
+
+job, manifest, summary    what is asked for, what was made of it, what became of a batch
+errors                    what can go wrong, and whether it is tried again
+keys, storage, outputs    where everything lies in the bucket, the port to it, and the copies for people
+broker, ledger            the queue, and who holds a job
+settings, checks          what a process is told, and what `dubline doctor` asks
+"""

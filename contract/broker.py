@@ -1,5 +1,7 @@
 """The queue: Celery on Redis, one task, settings that were measured (reliability.md 4.4)."""
 
+from typing import Any
+
 from celery import Celery
 from celery.exceptions import OperationalError as CeleryOperationalError
 from kombu.entity import Queue
@@ -85,3 +87,8 @@ def publish(app: Celery, delivery: Delivery) -> None:
                 f"Redis refuses the credentials ({error}); set DUBLINE_REDIS_URL"
             ) from error
         raise BrokerUnavailable(f"Redis does not take messages: {error}; see DUBLINE_REDIS_URL") from error
+
+
+def delivery_tag(request: Any) -> str:
+    """The broker's own name of the delivery that a task runs for, from the task's `request`: what a beat renews."""
+    return str(request.properties["delivery_tag"])

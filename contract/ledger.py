@@ -38,7 +38,8 @@ if tonumber(redis.call('HGET', KEYS[1], 'not_before') or '0') > now then return 
 local offers = tonumber(redis.call('HGET', KEYS[1], 'offers') or '0')
 local patience = math.max(math.min(ARGV[1] * 2 ^ (offers - 1), 3600000), ARGV[1])
 if tonumber(redis.call('HGET', KEYS[1], 'offered') or '0') + patience > now then return 'out' end
-redis.call('HSET', KEYS[1], 'state', 'queued', 'offered', now, 'offers', offers + 1) {_EXPIRE}
+redis.call('HSET', KEYS[1], 'state', 'queued', 'offered', now, 'offers', offers + 1)
+redis.call('HDEL', KEYS[1], 'frames', 'total', 'fps') {_EXPIRE}
 return 'publish'"""
 
 # ARGV: owner, lease in milliseconds
@@ -63,7 +64,7 @@ return 1"""
 _RELEASE = f"""{_NOW}
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'state', ARGV[2], 'not_before', now + ARGV[3], 'offered', 0)
-redis.call('HDEL', KEYS[1], 'owner', 'lease')
+redis.call('HDEL', KEYS[1], 'owner', 'lease', 'frames', 'total', 'fps')
 if ARGV[4] == '1' then redis.call('HINCRBY', KEYS[1], 'attempts', -1) end {_EXPIRE}
 return 1"""
 

@@ -4,8 +4,9 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -75,6 +76,16 @@ class Settings(BaseSettings):
     flower_user: str = "dubline"
     flower_password: SecretStr | None = None
 
+    @field_validator("redis_url")
+    @classmethod
+    def _leads_to_redis(cls, url: SecretStr) -> SecretStr:
+        if not _is_redis_url(url.get_secret_value()):
+            # no part of it is shown: an odd character may have put the password anywhere
+            raise ValueError(
+                "must be redis://:password@host:6379/0, or rediss://, the password percent-encoded"
+            )
+        return url
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -110,7 +121,8 @@ class Settings(BaseSettings):
             raise ConfigurationError(f"{config} is not a TOML file: {error}") from error
         except ValidationError as error:
             faults = "; ".join(
-                f"{PREFIX}{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors()
+                f"{PREFIX}{'_'.join(map(str, each['loc'])).upper()}: {each['msg'].removeprefix('Value error, ')}"
+                for each in error.errors()
             )
             raise ConfigurationError(f"settings are wrong: {faults}") from error
 
@@ -118,3 +130,11 @@ class Settings(BaseSettings):
     def price_per_second(self) -> float:
         """Price of one worker's second."""
         return self.price_per_hour / 3600
+
+
+def _is_redis_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, brackets that do not match
+        return False

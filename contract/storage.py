@@ -4,10 +4,11 @@ This is the only file that imports boto3. An *address* is a key of our own bucke
 """
 
 import hashlib
+import io
 import logging
 import secrets
 from base64 import b64encode
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -53,7 +54,14 @@ RACE_ROUNDS = 2
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _NO_BUCKET = {"404", "NoSuchBucket", "NotFound"}
-_IMPOSSIBLE = {"KeyTooLongError", "InvalidBucketName", "InvalidURI"}
+_IMPOSSIBLE = {
+    "400",
+    "InvalidRequest",
+    "InvalidArgument",
+    "KeyTooLongError",
+    "InvalidBucketName",
+    "InvalidURI",
+}
 _FORBIDDEN = {"403", "AccessDenied", "AllAccessDisabled", "InvalidObjectState"}
 _CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 _CHANGED = {"412", "PreconditionFailed"}
@@ -78,11 +86,20 @@ class Download:
     etag: str
 
 
+Advance = Callable[[int], None]
+"""Told how many bytes have just gone over the wire."""
+
+
+def _ignore(_: int) -> None:
+    """Nobody waits."""
+
+
 class Storage:
     """Objects by address: get, put, put-if-absent, upload, download, copy and list.
 
     All methods raise `StoreUnavailable` when the store is away, slow or throttling after botocore's own
-    retries, `InputForbidden` when it refuses access, `ConfigurationError` when it refuses the credentials.
+    retries, `InputForbidden` when it refuses an `s3://` address, `ConfigurationError` when it refuses the
+    credentials or a key of our own bucket: then a person must act, and no job is to blame.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -160,22 +177,34 @@ class Storage:
             return True
 
     def upload(
-        self, path: Path, key: str, sha256: str, content_type: str = "application/octet-stream"
+        self,
+        path: Path,
+        key: str,
+        sha256: str,
+        content_type: str = "application/octet-stream",
+        *,
+        advance: Advance = _ignore,
     ) -> None:
         """Copy a file into the store, which checks it against its SHA-256 (64 hexadecimal digits)."""
         with self._translated(key), _disk(path):
             if path.stat().st_size > SINGLE_PUT_BYTES:
                 extra = {"ContentType": content_type, "ChecksumAlgorithm": "SHA256"}
-                self._client.upload_file(str(path), self.bucket, key, ExtraArgs=extra)
+                self._client.upload_file(str(path), self.bucket, key, ExtraArgs=extra, Callback=advance)
                 return
             checksum = b64encode(bytes.fromhex(sha256)).decode()
-            with path.open("rb") as body:
+            with _Watched(path, advance) as body:
                 self._client.put_object(
                     **self._locate(key), Body=body, ContentType=content_type, ChecksumSHA256=checksum
                 )
 
     def download(
-        self, address: str, path: Path, *, etag: str | None = None, max_bytes: int | None = None
+        self,
+        address: str,
+        path: Path,
+        *,
+        etag: str | None = None,
+        max_bytes: int | None = None,
+        advance: Advance = _ignore,
     ) -> Download:
         """Copy an object into a file.
 
@@ -199,6 +228,7 @@ class Storage:
                     for chunk in body.iter_chunks(CHUNK_BYTES):
                         digest.update(chunk)
                         file.write(chunk)
+                        advance(len(chunk))
             return Download(size, digest.hexdigest(), reply["ETag"].strip('"'))
 
     def copy(self, source: str, target: str) -> None:
@@ -322,8 +352,10 @@ class Storage:
             )
         if code == "NoSuchBucket":
             return InputNotFound(f"{address}: there is no such bucket on {self._where}")
-        if code in _IMPOSSIBLE:
-            return InputNotFound(f"{address} is no address that S3 can have: {code}")
+        if code in _IMPOSSIBLE and address.startswith("s3://"):
+            return InputNotFound(
+                f"{address}: {self._where} takes this for no address ({code}); copy the object to a plain key"
+            )
         if code in _MISSING:
             return InputNotFound(f"{address} does not exist on {self._where}")
         if code in _CREDENTIALS:
@@ -331,9 +363,8 @@ class Storage:
                 f"{self._where} refuses the credentials ({code}); set DUBLINE_S3_ACCESS_KEY and DUBLINE_S3_SECRET_KEY"
             )
         if code in _FORBIDDEN:
-            return InputForbidden(
-                f"{address}: {self._where} refuses access; grant this key to Dubline's credentials"
-            )
+            refusal = f"{address}: {self._where} refuses access; grant this key to Dubline's credentials"
+            return (InputForbidden if address.startswith("s3://") else ConfigurationError)(refusal)
         if code in _CHANGED:
             return InputChanged(f"{address} was replaced after it was submitted; submit it again")
         return StoreUnavailable(f"{self._where} failed for {address}: {code}")
@@ -366,6 +397,19 @@ def _client(settings: Settings) -> "S3Client":
         ) from error
 
 
+class _Watched(io.FileIO):
+    """A file that tells how much of it was read."""
+
+    def __init__(self, path: Path, advance: Advance) -> None:
+        super().__init__(path, "rb")
+        self._advance = advance
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(-1 if size is None else size)
+        self._advance(len(data))
+        return data
+
+
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", "unknown"))
 
@@ -374,9 +418,9 @@ def _code(error: ClientError) -> str:
 def _disk(path: Path) -> Iterator[None]:
     try:
         yield
+    except (FileNotFoundError, BotoCoreError):  # some of botocore's own are OSErrors too: timeouts, TLS
+        raise
     except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
         raise ResourceExhausted(
             f"{path.name} cannot be written or read: {error.strerror}; free the disk"
         ) from error

@@ -1,7 +1,9 @@
 """What lies in the store of a batch: its rows and its manifests."""
 
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
@@ -15,6 +17,7 @@ from contract.storage import Storage
 
 T = TypeVar("T")
 
+BATCH_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 THREADS = 24
 WINDOW = 1000
 """Rows in flight at a time, so that a large batch is never in memory whole."""
@@ -27,15 +30,16 @@ def batch_rows(storage: Storage, batch: str) -> Iterator[Row]:
         NotFound: there is no such batch.
         ConfigurationError: another version of Dubline wrote it.
     """
+    missing = f"there is no batch {batch!r}; `dubline status` lists them"
+    if not BATCH_NAME.fullmatch(batch):  # the store would call the key wrong, and not missing
+        raise NotFound(missing)
     try:
         for line in storage.lines(keys.rows(batch)):
-            yield Row.model_validate_json(line)
+            with of_this_version(f"batch {batch}"):
+                row = Row.model_validate_json(line)
+            yield row
     except InputNotFound as error:
-        raise NotFound(f"there is no batch {batch!r}; `dubline status` lists them") from error
-    except ValidationError as error:
-        raise ConfigurationError(
-            f"batch {batch} was not written by this version of Dubline: {error.errors()[0]['msg']}"
-        ) from error
+        raise NotFound(missing) from error
 
 
 def manifests(storage: Storage, jobs: Iterable[str]) -> Iterator[Manifest | None]:
@@ -54,9 +58,20 @@ def windows(items: Iterable[T]) -> Iterator[list[T]]:
 
 def _manifest(storage: Storage, job: str) -> Manifest | None:
     body = storage.get(keys.manifest(job))
-    try:
+    with of_this_version(f"the manifest of job {job}"):
         return Manifest.model_validate_json(body) if body is not None else None
+
+
+@contextmanager
+def of_this_version(what: str) -> Iterator[None]:
+    """Read something that lies in the store.
+
+    Raises:
+        ConfigurationError: another version of Dubline wrote it.
+    """
+    try:
+        yield
     except ValidationError as error:
         raise ConfigurationError(
-            f"the manifest of job {job} was not written by this version of Dubline: {error.errors()[0]['msg']}"
+            f"{what} was not written by this version of Dubline: {error.errors()[0]['msg']}"
         ) from error

@@ -49,12 +49,12 @@ def place_of(text: str, folder: Path, settings: Settings) -> Place:
     if scheme is None:
         return _local(folder / text, text, settings)
     if scheme[1] != "s3":
-        raise SourceUnsupported(_not_fetched(text, scheme[1].lower()))
+        raise SourceUnsupported(_not_fetched(text, scheme[1]))
     return _stored(text)
 
 
 def _not_fetched(text: str, scheme: str) -> str:
-    if scheme in ("http", "https"):
+    if scheme.lower() in ("http", "https"):
         return f"{text}: this version does not fetch {scheme}; download the file, or put it into S3 and write s3://bucket/key"
     return f"{text}: {scheme}:// is not supported; write a path or s3://bucket/key"
 
@@ -78,15 +78,25 @@ def _local(path: Path, text: str, settings: Settings) -> Path:
     if not stat.S_ISREG(facts.st_mode):
         kind = "a folder" if stat.S_ISDIR(facts.st_mode) else "not a regular file"
         raise BadRequest(f"{text} is {kind}; name a media file")
-    if facts.st_size == 0:
-        raise EmptyInput(f"{text} is empty (0 bytes); was it copied completely?")
-    if facts.st_size > settings.max_input_bytes:
-        raise InputTooLarge(
-            f"{text} has {facts.st_size:,} bytes; the limit is {settings.max_input_bytes:,} (max_input_bytes)"
-        )
+    refuse_size(text, facts.st_size, settings)
     if not os.access(path, os.R_OK):
         raise InputForbidden(f"{text} may not be read by this user; see its permissions")
     return path
+
+
+def refuse_size(name: str, size_bytes: int, settings: Settings) -> None:
+    """Return if an input may have that size.
+
+    Raises:
+        EmptyInput: it has none.
+        InputTooLarge: it is over the limit.
+    """
+    if size_bytes == 0:
+        raise EmptyInput(f"{name} is empty (0 bytes); was it copied completely?")
+    if size_bytes > settings.max_input_bytes:
+        raise InputTooLarge(
+            f"{name} has {size_bytes:,} bytes; the limit is {settings.max_input_bytes:,} (max_input_bytes)"
+        )
 
 
 def _unreachable(text: str, error: OSError) -> BadRequest | InputNotFound | InputForbidden:

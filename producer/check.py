@@ -4,17 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.errors import (
-    BadRequest,
-    DublineError,
-    EmptyInput,
-    Fault,
-    InputForbidden,
-    InputNotFound,
-    InputTooLarge,
-)
+from contract.errors import BadRequest, Fault, InputNotFound, InputRejected
 from contract.settings import Settings
 from contract.storage import Storage, StoredObject
+from producer.cells import refuse_size
 from producer.pairs import Mention, Pair, Reading, read_pairs
 
 THREADS = 16
@@ -54,7 +47,7 @@ def check(csv: Path, storage: Storage, settings: Settings) -> Checked:
         seen = dict(
             zip(addresses, pool.map(lambda each: _look(storage, each, settings), addresses), strict=True)
         )
-    refused = {address: error for address, error in seen.items() if isinstance(error, DublineError)}
+    refused = {address: error for address, error in seen.items() if isinstance(error, InputRejected)}
     reading.reject(
         [_fault(each, refused[each.address]) for each in reading.mentions() if each.address in refused]
     )
@@ -86,21 +79,16 @@ def _distinct(reading: Reading, limit: int) -> list[str] | None:
     return list(addresses)
 
 
-def _look(storage: Storage, address: str, settings: Settings) -> StoredObject | DublineError:
+def _look(storage: Storage, address: str, settings: Settings) -> StoredObject | InputRejected:
     try:
         found = storage.stat(address)
-    except (InputNotFound, InputForbidden) as error:
+        if found is None:
+            raise InputNotFound(f"{address} does not exist")
+        refuse_size(address, found.bytes, settings)
+    except InputRejected as error:
         return error
-    if found is None:
-        return InputNotFound(f"{address} does not exist")
-    if found.bytes == 0:
-        return EmptyInput(f"{address} is empty (0 bytes)")
-    if found.bytes > settings.max_input_bytes:
-        return InputTooLarge(
-            f"{address} has {found.bytes:,} bytes; the limit is {settings.max_input_bytes:,} (max_input_bytes)"
-        )
     return found
 
 
-def _fault(mention: Mention, error: DublineError) -> Fault:
+def _fault(mention: Mention, error: InputRejected) -> Fault:
     return Fault(mention.line, f"{mention.column} {error.message}", error.code)

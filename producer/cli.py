@@ -23,7 +23,7 @@ from producer.doctor import examine
 from producer.estimate import estimate
 from producer.feeder import serve
 from producer.follow import UploadBar, follow
-from producer.gallery import write_gallery
+from producer.gallery.page import write_gallery
 from producer.local import LocalStack
 from producer.results import Result, entries, fetch_results
 from producer.status import BatchView, all_batches

@@ -13,10 +13,10 @@ from contract.ledger import Ledger
 from contract.storage import Storage
 from producer.check import check
 from producer.follow import follow
-from producer.gallery import write_gallery
+from producer.gallery.page import write_gallery
 from producer.local import LocalStack
 from producer.pairs import Pair
-from producer.results import Result, entries, fetch_results
+from producer.results import Result, entries, fetch_results, make_folder
 from producer.status import BatchStatus, BatchView
 from producer.submit import submit
 
@@ -34,11 +34,12 @@ def run_demo(csv: Path, folder: Path, console: Console) -> Shown:
     """Start a stack, render the rows of the CSV, bring everything into the folder, and stop the stack.
 
     Raises:
-        ConfigurationError: the stack does not start, or one of its services ends.
+        ConfigurationError: the folder cannot be written, the stack does not start, or one of its services ends.
         BadRequest: rows of the CSV cannot become jobs.
     """
     if not csv.is_file():
         raise ConfigurationError(f"{csv} is not here; run this in a checkout of Dubline, or name a CSV")
+    make_folder(folder)  # before anything is rendered for it
     with tempfile.TemporaryDirectory(prefix="dubline-") as data:
         console.print("starting broker, store and worker", style="dim")
         with LocalStack.start(Path(data), flower=False) as stack:

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -211,7 +211,8 @@ class LocalStack:
         storage.check()
 
     def _start_broker(self) -> None:
-        port, password = _free_port(), secrets.token_urlsafe(24)
+        (port,) = _free_ports(1)
+        password = secrets.token_urlsafe(24)
         folder = self.folder / "broker"
         _write_private(
             folder / "valkey.conf",
@@ -233,7 +234,8 @@ class LocalStack:
         }
         _write_private(folder / "s3.json", json.dumps({"identities": [identity]}))
         (folder / "data").mkdir(exist_ok=True)
-        ports = {name: _free_port(GRPC_OFFSET) for name in ("s3", "master", "volume", "filer", "admin")}
+        names = ("s3", "master", "volume", "filer", "admin")
+        ports = dict(zip(names, _free_ports(len(names), GRPC_OFFSET), strict=True))
         self._use(
             s3_endpoint=f"http://{LOOPBACK}:{ports['s3']}",
             s3_access_key=SecretStr(access),
@@ -256,7 +258,7 @@ class LocalStack:
         self._await()
 
     def _start_flower(self, environment: Mapping[str, str]) -> None:
-        port = _free_port()
+        (port,) = _free_ports(1)
         password = self.settings.flower_password or SecretStr(secrets.token_urlsafe(12))
         login = f"{self.settings.flower_user}:{password.get_secret_value()}"
         self._use(flower_password=password)
@@ -332,8 +334,14 @@ def _local(settings: Settings, workers: int) -> Settings:
 @contextmanager
 def _sole_use(folder: Path) -> Iterator[None]:
     """Two stacks must not share a folder; the lock goes with the process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder} cannot hold the stack's data: {error.strerror}; name another folder"
+        ) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -382,14 +390,13 @@ def _store_flags(ports: Mapping[str, int]) -> list[str]:
     ]
 
 
-def _free_port(offset: int = 0) -> int:
-    """A port that nobody listens on, and neither on the one that lies `offset` higher."""
-    chosen = random.SystemRandom()
-    for _ in range(1000):
-        port = chosen.choice(PORTS)
-        if _is_free(port) and _is_free(port + offset):
-            return port
-    raise ConfigurationError(f"no free port from {PORTS.start} to {PORTS.stop} on {LOOPBACK}")
+def _free_ports(count: int, offset: int = 0) -> list[int]:
+    """So many different ports that nobody listens on, and neither on the ones that lie `offset` higher."""
+    shuffled = random.SystemRandom().sample(PORTS, len(PORTS))
+    found = list(islice((port for port in shuffled if _is_free(port) and _is_free(port + offset)), count))
+    if len(found) < count:
+        raise ConfigurationError(f"no free port from {PORTS.start} to {PORTS.stop} on {LOOPBACK}")
+    return found
 
 
 def _is_free(port: int) -> bool:

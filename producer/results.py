@@ -1,6 +1,7 @@
 """The results of a batch on this machine: videos, manifests and curves, named by row."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,8 +12,8 @@ from contract.errors import ConfigurationError, InputNotFound, ResourceExhausted
 from contract.job import Row
 from contract.manifest import Curves, Manifest
 from contract.storage import Storage
-from producer.batches import batch_rows, manifests, windows
-from producer.gallery import Entry
+from producer.batches import batch_rows, manifests, of_this_version, windows
+from producer.gallery.page import Entry
 
 THREADS = 8
 
@@ -57,16 +58,27 @@ def fetch_results(storage: Storage, batch: str, folder: Path) -> Iterator[Result
         ConfigurationError: the folder cannot be written.
         ResourceExhausted: the disk is full.
     """
+    make_folder(folder)
+    with ThreadPoolExecutor(THREADS) as pool:
+        for rows in windows(batch_rows(storage, batch)):
+            found = manifests(storage, [row.job.id for row in rows])
+            yield from pool.map(lambda row, manifest: _fetch(storage, row, manifest, folder), rows, found)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, unless it is there.
+
+    Raises:
+        ConfigurationError: it cannot be made, or not be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
             f"{folder} cannot be made: {error.strerror}; choose another folder"
         ) from error
-    with ThreadPoolExecutor(THREADS) as pool:
-        for rows in windows(batch_rows(storage, batch)):
-            found = manifests(storage, [row.job.id for row in rows])
-            yield from pool.map(lambda row, manifest: _fetch(storage, row, manifest, folder), rows, found)
+    if not os.access(folder, os.W_OK):
+        raise ConfigurationError(f"{folder} may not be written by this user; choose another folder")
 
 
 def _fetch(storage: Storage, row: Row, manifest: Manifest | None, folder: Path) -> Result:
@@ -106,7 +118,8 @@ def _fetch_curves(storage: Storage, manifest: Manifest, path: Path) -> Curves | 
     if body is None:
         return None
     _write(path, body)
-    return Curves.model_validate_json(body)
+    with of_this_version(f"the object {key}"):
+        return Curves.model_validate_json(body)
 
 
 def _write(path: Path, body: bytes) -> None:

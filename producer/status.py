@@ -12,7 +12,7 @@ from contract.ledger import ENDED, STATE_OF, Ledger, Progress, State
 from contract.manifest import Manifest
 from contract.storage import Storage
 from contract.summary import Summary
-from producer.batches import batch_rows, manifests
+from producer.batches import batch_rows, manifests, of_this_version
 
 LEDGER_CHUNK = 1000
 """Jobs asked for in one round trip."""
@@ -96,18 +96,18 @@ def all_batches(storage: Storage, ledger: Ledger) -> Iterator[BatchCounts]:
     present = set(listed)
     for name in (name for name in names if keys.rows(name) in present):
         body = storage.get(keys.summary(name)) if keys.summary(name) in present else None
-        yield _summed(Summary.model_validate_json(body)) if body else _counted(storage, ledger, name)
+        yield _summed(name, body) if body else _counted(storage, ledger, name)
 
 
-def _summed(summary: Summary) -> BatchCounts:
+def _summed(batch: str, body: bytes) -> BatchCounts:
+    with of_this_version(f"the summary of batch {batch}"):
+        summary = Summary.model_validate_json(body)
     counts: dict[RowState, int] = {
         "done": summary.succeeded,
         "failed": summary.failed,
         "cancelled": summary.cancelled,
     }
-    return BatchCounts(
-        summary.batch, summary.rows, {state: number for state, number in counts.items() if number}
-    )
+    return BatchCounts(batch, summary.rows, {state: number for state, number in counts.items() if number})
 
 
 def _counted(storage: Storage, ledger: Ledger, batch: str) -> BatchCounts:

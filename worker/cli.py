@@ -35,7 +35,12 @@ def render(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was measured as JSON.")] = False,
 ) -> None:
     """Render one pair here and now, without the queue."""
-    from worker.alone import render_alone  # heavy
+    try:
+        from worker.alone import render_alone  # heavy
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"`dubline render` needs the worker ({error}): pip install 'dubline[worker]'"
+        ) from error
 
     options = _options(engine=engine, sync_mode=sync_mode, face=face, start=start, end=end)
     console = Console(stderr=True)
@@ -101,7 +106,10 @@ def _options(face: str, **others: Any) -> JobOptions:
     try:
         return JobOptions.model_validate({"face": int(face) if face.isdigit() else face, **others})
     except ValidationError as error:
-        faults = ((" ".join(map(str, each["loc"][:1])), each["msg"]) for each in error.errors())
+        faults = (
+            (" ".join(map(str, each["loc"][:1])), each["msg"].removeprefix("Value error, "))
+            for each in error.errors()
+        )
         raise BadRequest("; ".join(f"{name}: {fault}".strip(": ") for name, fault in faults)) from error
 
 

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from contextvars import copy_context
 from types import TracebackType
 
 from contract.errors import BrokerUnavailable
@@ -27,7 +28,8 @@ class Heartbeat:
         self._job, self._owner, self._delivery_tag = job, owner, delivery_tag
         self._lease_seconds = lease_seconds
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        run_here = copy_context().run  # so that the thread's log lines name the job, too
+        self._thread = threading.Thread(target=run_here, args=(self._run,), name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Heartbeat":
         self._thread.start()

@@ -4,8 +4,9 @@
     video file ──► VideoSource ─► FaceTracker ─► Engine ─► blend ─► VideoWriter ─► video.mp4
                    └ read ahead ┘ └────── this thread ─────┘ └ write behind ┘
 
-Decode, draw and encode run side by side with bounded queues between them: memory does not grow with length,
-and no frame ever lies on disk.
+Decode, draw and encode run side by side with bounded queues between them: a bounded number of frames is in
+memory, and none ever lies on disk. What grows with length is the sound and the points of the faces, about 0.3 GB
+an hour each.
 """
 
 from collections.abc import Iterable, Iterator
@@ -77,8 +78,10 @@ def render(
     """
     progress.enter("preparing")
     with watch.stage("listen"):
-        sound = read_audio(audio, tools.limits)
-    with VideoSource(video, tools.limits, start=options.start, end=options.end) as source:
+        sound = read_audio(audio, tools.limits, progress.touch)
+    with VideoSource(
+        video, tools.limits, start=options.start, end=options.end, touch=progress.touch
+    ) as source:
         length = source.length(sound.frames, options.sync_mode)
         sound = sound.fitted(length)
         with watch.stage("listen"):
@@ -98,15 +101,17 @@ def render(
                     progress.advance()
             encoded = writer.close()
     if cast.with_face == 0:
+        sought = f"{options.face + 1} usable faces" if isinstance(options.face, int) else "a usable face"
         raise NoFace(
-            f"none of the {cast.total} frames shows a usable face; choose another video or part of it"
+            f"none of the {cast.total} frames shows {sought} (face={options.face}); choose another face, video "
+            "or part of it"
         )
     with watch.stage("sync_check"):
-        aperture = apertures(output, encoded.frames, tools.faces, tools.limits, options.face)
+        aperture = apertures(output, encoded.frames, tools.faces, tools.limits, options.face, progress.touch)
         loud = loudness(sound.samples_16k, encoded.frames)
     return Rendering(
         encoded=encoded,
-        frames=Frames(total=cast.total, with_face=cast.with_face, without_face=cast.total - cast.with_face),
+        frames=cast.frames,
         sync_check=check(aperture, loud),
         curves=curves(aperture, loud),
         video=source.facts,
@@ -116,13 +121,18 @@ def render(
 
 
 class Cast:
-    """The face to draw on in every frame: found once per source frame, remembered while it may show again."""
+    """The face to draw on in every frame: found once per source frame, for it may show again, and remembered."""
 
     def __init__(self, tracker: FaceTracker) -> None:
         self._tracker = tracker
         self._seen: dict[int, Face | None] = {}
         self.total = 0
         self.with_face = 0
+
+    @property
+    def frames(self) -> Frames:
+        """The frames so far, with and without a face."""
+        return Frames(total=self.total, with_face=self.with_face, without_face=self.total - self.with_face)
 
     def find(self, frame: Frame) -> Face | None:
         """The frame's face, or None; counts the frame."""

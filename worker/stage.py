@@ -1,6 +1,5 @@
 """Between the bucket and the scratch folder: inputs in, the video and its curves out."""
 
-import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from contract.job import Job, Source
 from contract.manifest import Curves, InputRecord, OutputRecord
 from contract.storage import Storage
 from worker.media.writer import EncodedFacts
+from worker.progress import JobProgress
 
 
 @dataclass(frozen=True)
@@ -20,20 +20,25 @@ class Staged:
     record: InputRecord
 
 
-def stage_in(storage: Storage, job: Job, folder: Path, max_bytes: int) -> tuple[Staged, Staged]:
+def stage_in(
+    storage: Storage, job: Job, folder: Path, max_bytes: int, progress: JobProgress
+) -> tuple[Staged, Staged]:
     """The job's video and audio as files of the folder, exactly as they were submitted.
 
     Raises:
         InputNotFound, InputForbidden, InputChanged, InputTooLarge, EmptyInput: nothing to retry.
         StoreUnavailable, ResourceExhausted: worth a retry.
     """
-    video = _fetch(storage, job.video, folder / "video", max_bytes)
-    audio = video if job.audio == job.video else _fetch(storage, job.audio, folder / "audio", max_bytes)
-    return video, audio
+    video = _fetch(storage, job.video, folder / "video", max_bytes, progress)
+    if job.audio == job.video:
+        return video, video
+    return video, _fetch(storage, job.audio, folder / "audio", max_bytes, progress)
 
 
-def _fetch(storage: Storage, source: Source, path: Path, max_bytes: int) -> Staged:
-    got = storage.download(source.uri, path, etag=source.etag, max_bytes=max_bytes)
+def _fetch(storage: Storage, source: Source, path: Path, max_bytes: int, progress: JobProgress) -> Staged:
+    got = storage.download(
+        source.uri, path, etag=source.etag, max_bytes=max_bytes, advance=lambda _: progress.touch()
+    )
     if got.bytes == 0:
         raise EmptyInput(f"{source.uri} has no bytes; upload it again")
     if source.sha256 and got.sha256 != source.sha256:
@@ -41,20 +46,14 @@ def _fetch(storage: Storage, source: Source, path: Path, max_bytes: int) -> Stag
     return Staged(path, InputRecord(uri=source.uri, bytes=got.bytes, sha256=got.sha256, etag=got.etag))
 
 
-def stage_local(path: Path) -> Staged:
-    """A file that lies here already."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    if path.stat().st_size == 0:
-        raise EmptyInput(f"{path} has no bytes")
-    record = InputRecord(uri=path.resolve().as_uri(), bytes=path.stat().st_size, sha256=digest.hexdigest())
-    return Staged(path, record)
-
-
 def stage_out(
-    storage: Storage, job_id: str, attempt: str, video: Path, encoded: EncodedFacts, curves: Curves
+    storage: Storage,
+    job_id: str,
+    attempt: str,
+    video: Path,
+    encoded: EncodedFacts,
+    curves: Curves,
+    progress: JobProgress,
 ) -> tuple[OutputRecord, str]:
     """Upload what the attempt made. Returns the video's record and the key of its curves.
 
@@ -63,6 +62,6 @@ def stage_out(
     """
     key = keys.attempt(job_id, attempt, "video.mp4")
     curves_key = keys.attempt(job_id, attempt, "curves.json")
-    storage.upload(video, key, encoded.sha256, "video/mp4")
+    storage.upload(video, key, encoded.sha256, "video/mp4", advance=lambda _: progress.touch())
     storage.put(curves_key, curves.model_dump_json().encode())
     return OutputRecord(key=key, **asdict(encoded)), curves_key

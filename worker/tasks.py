@@ -38,6 +38,7 @@ from contract.outputs import publish_output
 from contract.settings import Settings
 from contract.storage import Storage
 from worker.lease import Heartbeat
+from worker.logs import about
 from worker.progress import JobProgress
 
 logger = logging.getLogger(__name__)
@@ -99,6 +100,16 @@ class JobRunner:
 
     def run(self, delivery: Delivery, delivery_tag: str) -> Outcome:
         """What became of one delivery. Returning means: the message may be acknowledged."""
+        outcome: Outcome = "released"
+        with about(delivery):
+            try:
+                outcome = self._take(delivery, delivery_tag)
+            except TemporaryFailure as error:  # not claimed yet: the feeder publishes it again
+                logger.warning("not begun [%s]: %s", error.code, error)
+            logger.info("delivery ends: %s", outcome)
+        return outcome
+
+    def _take(self, delivery: Delivery, delivery_tag: str) -> Outcome:
         job_id = delivery.row.job.id
         if committed := self._storage.get(keys.manifest(job_id)):
             self._announce(delivery, Manifest.model_validate_json(committed))
@@ -115,6 +126,7 @@ class JobRunner:
 
     def _attempt(self, ticket: Ticket, delivery_tag: str) -> Outcome:
         lease = self._settings.lease_seconds
+        logger.info("attempt %d begins", ticket.number)
         try:
             with Heartbeat(self._ledger, ticket.job_id, ticket.attempt_id, lease, delivery_tag) as heart:
                 manifest = self._result(ticket, heart.progress)
@@ -196,7 +208,10 @@ class JobRunner:
         standing = Manifest.model_validate_json(
             self._storage.put_if_absent(keys.manifest(ticket.job_id), body)
         )
-        if standing.attempt.id != ticket.attempt_id:
+        if standing.attempt.id == ticket.attempt_id:
+            seconds = (standing.attempt.ended - standing.attempt.started).total_seconds()
+            logger.info("%s after %.1f s", standing.status, seconds)
+        else:
             logger.warning("attempt %s committed first; this one's result is dropped", standing.attempt.id)
         self._announce(ticket.delivery, standing)
 
@@ -205,7 +220,7 @@ class JobRunner:
         try:
             publish_output(self._storage, delivery.batch, delivery.row.id, manifest)
             self._ledger.finish(manifest.job_id, STATE_OF[manifest.status])
-        except TemporaryFailure as error:
+        except DublineError as error:  # whatever it is, the result stands
             logger.warning("the result is committed, its announcement waits for the feeder: %s", error)
 
     def _release(self, ticket: Ticket, delay_seconds: float, *, counted: bool) -> None:

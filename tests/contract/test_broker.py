@@ -1,11 +1,14 @@
 import socket
 import time
+from queue import SimpleQueue
 
 import pytest
 import redis
+from celery import signals
+from celery.contrib.testing.worker import start_worker
 from pydantic import SecretStr
 
-from contract.broker import QUEUE, TASK, VISIBILITY_SECONDS, make_app, publish
+from contract.broker import QUEUE, TASK, VISIBILITY_SECONDS, delivery_tag, make_app, publish
 from contract.errors import BrokerUnavailable, ConfigurationError
 from contract.job import Delivery, Job, JobOptions, Row, Source
 from contract.ledger import Progress
@@ -85,6 +88,34 @@ def test_a_beat_renews_the_broker_s_own_lease_of_the_message(app, settings, ledg
         assert client.zcard(index) == 0, "a beat after the acknowledgement must not bring the message back"
         queue.close()
     client.close()
+
+
+@pytest.fixture
+def _logging_left_alone():
+    """A worker in this process would set the level of its root logger, for all tests that follow."""
+
+    def ours(**_):
+        pass
+
+    signals.setup_logging.connect(ours)
+    yield
+    signals.setup_logging.disconnect(ours)
+
+
+@pytest.mark.usefixtures("_logging_left_alone")
+def test_a_task_knows_the_tag_of_its_delivery_under_which_the_broker_holds_the_message(app, settings):
+    seen = SimpleQueue()
+    client = redis.Redis.from_url(settings.redis_url.get_secret_value(), decode_responses=True)
+
+    @app.task(name=TASK, bind=True)
+    def render(self, _):
+        seen.put((delivery_tag(self.request), client.zrange(f"{settings.namespace}:unacked_index", 0, -1)))
+
+    publish(app, delivery())
+    with start_worker(app, pool="solo", perform_ping_check=False):
+        tag, held = seen.get(timeout=20)
+    client.close()
+    assert held == [tag]
 
 
 def test_no_answer_is_stored_in_redis(app):

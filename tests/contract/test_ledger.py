@@ -162,6 +162,18 @@ def test_a_beat_writes_a_wiped_ledger_anew(ledger, wipe):
 # --- progress
 
 
+@pytest.mark.parametrize("released", [True, False], ids=["handed back", "left by a killed worker"])
+def test_a_job_in_the_queue_again_shows_no_frames_of_the_attempt_before(ledger, offer, released):
+    ledger.claim(JOB, "a", 0.05)
+    ledger.beat(JOB, "a", 0.05, "tag", Progress("generating", frames=29, total=139, fps=34.0))
+    if released:
+        ledger.release(JOB, "a")
+    else:
+        time.sleep(0.1)
+        assert offer() == "publish"
+    assert ledger.progress([JOB]) == [Progress("queued")]
+
+
 def test_progress_is_in_the_order_asked_and_none_where_nothing_is_known(ledger):
     ledger.claim("a", "owner", LEASE)
     ledger.finish("b", "failed")

@@ -57,6 +57,14 @@ def test_a_file_that_is_not_toml_fails_with_its_name(config):
         Settings.read()
 
 
+@pytest.mark.parametrize("url", ["localhost:6379", "http://host", "redis://", "redis://:hunter2/1@host"])
+def test_an_address_that_is_none_of_redis_fails_at_once_and_is_not_shown(monkeypatch, url):
+    monkeypatch.setenv("DUBLINE_REDIS_URL", url)
+    with pytest.raises(ConfigurationError, match=r"DUBLINE_REDIS_URL.*percent-encoded") as caught:
+        Settings.read()
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_the_configs_of_the_tree_are_valid(monkeypatch, path):
     monkeypatch.setenv("DUBLINE_CONFIG", str(path))

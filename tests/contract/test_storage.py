@@ -64,9 +64,18 @@ def test_what_is_not_there_is_none_or_input_not_found(storage, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "address", ["s3://no-such-bucket-anywhere/key", "s3://Not~A~Bucket/key", "s3://bucket/" + "k" * 1100]
+    "address",
+    [
+        "s3://no-such-bucket-anywhere/key",
+        "s3://Not~A~Bucket/key",
+        "s3://bucket/" + "k" * 1100,
+        "s3://{bucket}/a/../key",
+        "s3://{bucket}/./key",
+        "s3://{bucket}/..",
+    ],
 )
 def test_an_address_that_leads_nowhere_is_input_not_found(storage, tmp_path, address):
+    address = address.format(bucket=storage.bucket)
     with pytest.raises(InputNotFound):
         storage.download(address, tmp_path / "file")
 
@@ -231,6 +240,14 @@ def test_a_download_that_breaks_off_is_store_unavailable(storage, settings, prox
         store.download("video", tmp_path / "file")
 
 
+def test_a_network_that_fails_a_download_is_store_unavailable_and_no_full_disk(settings, tmp_path):
+    store = store_with(settings, s3_endpoint=settings.s3_endpoint.replace("http://", "https://"))
+    with pytest.raises(
+        StoreUnavailable, match="did not answer for video"
+    ):  # TLS fails: an OSError of botocore's
+        store.download("video", tmp_path / "file")
+
+
 def test_a_full_disk_is_resource_exhausted(storage, tmp_path):
     storage.put("video", b"x")
     with pytest.raises(ResourceExhausted, match="free the disk"):
@@ -240,7 +257,9 @@ def test_a_full_disk_is_resource_exhausted(storage, tmp_path):
 # --- refused and away
 
 
-def test_a_key_that_the_store_does_not_show_is_input_forbidden(storage, tmp_path):
+def test_a_key_that_the_store_does_not_show_is_input_forbidden_and_one_of_our_own_a_configuration_error(
+    storage, tmp_path
+):
     storage.put("private/video", b"x")
     deny = {
         "Effect": "Deny",
@@ -250,16 +269,19 @@ def test_a_key_that_the_store_does_not_show_is_input_forbidden(storage, tmp_path
     }
     policy = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
     storage._client.put_bucket_policy(Bucket=storage.bucket, Policy=policy)
+    address = f"s3://{storage.bucket}/private/video"
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:  # the store learns its policies a moment later
         try:
-            storage.get("private/video")
+            storage.get(address)
         except InputForbidden:
             break
     with pytest.raises(InputForbidden, match=r"private/video.*refuses access"):
-        storage.download("private/video", tmp_path / "file")
+        storage.download(address, tmp_path / "file")
     with pytest.raises(InputForbidden):
-        storage.stat("private/video")
+        storage.stat(address)
+    with pytest.raises(ConfigurationError, match=r"private/video.*refuses access"):
+        storage.get("private/video")  # a key of our own: no fault of any input
 
 
 @pytest.mark.parametrize("wrong", ["s3_access_key", "s3_secret_key"])

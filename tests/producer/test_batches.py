@@ -1,7 +1,7 @@
 import pytest
 
 from contract import keys
-from contract.errors import ConfigurationError
+from contract.errors import ConfigurationError, NotFound
 from producer import batches
 from producer.batches import batch_rows, manifests
 
@@ -13,6 +13,12 @@ def test_manifests_come_in_the_order_of_their_jobs_over_all_windows(storage, sub
     jobs = [one.job.id, two.job.id, "0" * 64, two.job.id, one.job.id]
     found = [manifest.row if manifest else None for manifest in manifests(storage, jobs)]
     assert found == [None, "two", None, "two", None]
+
+
+@pytest.mark.parametrize("name", ["never-submitted", "../x", "a/b", "", "x" * 101])
+def test_a_name_that_no_batch_has_or_can_have_is_not_found(storage, name):
+    with pytest.raises(NotFound, match="there is no batch"):
+        list(batch_rows(storage, name))
 
 
 def test_what_another_version_wrote_is_told_and_not_guessed(storage):

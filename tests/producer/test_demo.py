@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 from rich.console import Console
 
+from contract.errors import ConfigurationError
 from producer import demo, status
 from producer.batches import batch_rows
 from producer.demo import run_demo
@@ -33,6 +34,13 @@ def paper_worker(services, storage, settings, commit, monkeypatch):
     services_of_this_test = type(services)(services.folder, settings)
     monkeypatch.setattr(status, "SEARCH_SECONDS", 0.1)
     monkeypatch.setattr(demo.LocalStack, "start", start)
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_anything_starts(jobs, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo.LocalStack, "start", None)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="cannot be made: Not a directory"):
+        run_demo(jobs, tmp_path / "file" / "out", Console(file=io.StringIO()))
 
 
 def test_a_demo_leaves_videos_manifests_sources_and_a_page(paper_worker, jobs, tmp_path):

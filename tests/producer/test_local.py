@@ -194,6 +194,14 @@ def test_the_feeder_s_window_fits_the_workers_of_this_machine():
     assert local._local(Settings(fleet_size=7), workers=3).fleet_size == 7
 
 
+def test_ports_of_one_stack_differ_and_taken_ones_are_passed_over(monkeypatch):
+    monkeypatch.setattr(local, "PORTS", range(1, 6))
+    monkeypatch.setattr(local, "_is_free", lambda port: port not in (2, 13))
+    assert sorted(local._free_ports(3, offset=10)) == [1, 4, 5]
+    with pytest.raises(ConfigurationError, match="no free port"):
+        local._free_ports(4, offset=10)
+
+
 # --- starts that fail, ends
 
 
@@ -207,6 +215,15 @@ def test_what_was_stored_is_there_after_a_restart_on_other_ports(programs, tmp_p
             else:
                 assert storage.get("key") == b"content"
                 assert ledger.progress(["job"])[0].state == "done"
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ConfigurationError, match="file cannot hold the stack's data: File exists"),
+        LocalStack.start(tmp_path / "file", settings=Settings(), **SERVERS),
+    ):
+        pass
 
 
 def program(path, text):

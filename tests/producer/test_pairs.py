@@ -124,7 +124,7 @@ CELLS = [
     ),
     (
         f"one,{V},S3://in/a.wav",
-        ["audio S3://in/a.wav: s3:// is not supported; write a path or s3://bucket/key"],
+        ["audio S3://in/a.wav: S3:// is not supported; write a path or s3://bucket/key"],
         None,
     ),
     (f"one,s3://bkt,{A}", ["video s3://bkt names no object; write s3://bucket/key"], "bad_request"),

@@ -1,7 +1,7 @@
 import pytest
 
 from contract import keys
-from contract.errors import NotFound
+from contract.errors import ConfigurationError, NotFound
 from contract.ledger import Ledger, Progress
 from contract.outputs import publish_output
 from contract.settings import Settings
@@ -129,3 +129,9 @@ def test_all_batches_are_counted_and_those_that_ended_by_their_summary(storage, 
         (submitted, 2, {"waiting": 2}),
         ("ended", 5, {"done": 3, "failed": 2}),
     ]
+
+
+def test_a_summary_of_another_version_is_said_to_be_one(storage, ledger, submitted):
+    storage.put(keys.summary(submitted), b"{}")
+    with pytest.raises(ConfigurationError, match=r"summary of batch .* not written by this version"):
+        list(all_batches(storage, ledger))

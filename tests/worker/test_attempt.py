@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from contract import keys
-from contract.errors import EmptyInput, InputChanged, InputNotFound
+from contract.errors import ConfigurationError, EmptyInput, InputChanged, InputNotFound
 from contract.job import Delivery, Job, JobOptions, Row, Source
 from contract.manifest import Curves
 from worker.attempt import Workshop
+from worker.media.writer import EncodedFacts
 from worker.progress import JobProgress
 from worker.setup import set_up
-from worker.stage import stage_in
+from worker.stage import stage_in, stage_out
 from worker.tasks import Findings, Ticket
 
 DEMO = Path(__file__).parents[2] / "demo"
@@ -73,6 +74,35 @@ def test_a_failed_attempt_notes_its_inputs_and_leaves_the_scratch_folder_empty(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_scratch_folder_that_cannot_be_made_is_the_worker_s_fault_and_not_the_job_s(
+    settings, storage, put, tmp_path
+):
+    (tmp_path / "file").write_bytes(b"")
+    settings = settings.model_copy(update={"scratch": tmp_path / "file" / "scratch"})
+    workshop = Workshop(settings, storage, functools.partial(set_up, settings))
+    with pytest.raises(ConfigurationError, match="DUBLINE_SCRATCH"):
+        workshop.perform(ticket(put(b"video"), put(b"audio")), JobProgress(), Findings())
+
+
+def test_bytes_on_their_way_in_and_out_are_progress(storage, put, tmp_path):
+    class Told(JobProgress):
+        touched = 0
+
+        def touch(self):
+            self.touched += 1
+
+    coming, going = Told(), Told()
+    stage_in(storage, Job(video=put(b"video"), audio=put(b"audio")), tmp_path, 1 << 20, coming)
+    assert coming.touched == 2
+    made = b"made" * 100_000
+    (tmp_path / "video.mp4").write_bytes(made)
+    encoded = EncodedFacts(1, len(made), hashlib.sha256(made).hexdigest(), 2, 2, 0.04)
+    stage_out(
+        storage, "job", "a", tmp_path / "video.mp4", encoded, Curves(fps=25, aperture=(), loudness=()), going
+    )
+    assert going.touched > 2
+
+
 def test_inputs_that_are_missing_empty_or_changed_are_told_apart(storage, put, tmp_path):
     good = put(b"content")
     missing = Source(uri=f"s3://{storage.bucket}/inputs/none.mp4")
@@ -80,11 +110,11 @@ def test_inputs_that_are_missing_empty_or_changed_are_told_apart(storage, put, t
     swapped = good.model_copy(update={"sha256": "0" * 64})
     for source, error in ((missing, InputNotFound), (empty, EmptyInput), (swapped, InputChanged)):
         with pytest.raises(error):
-            stage_in(storage, Job(video=source, audio=good), tmp_path, 1 << 20)
+            stage_in(storage, Job(video=source, audio=good), tmp_path, 1 << 20, JobProgress())
 
 
 def test_one_file_that_is_video_and_audio_is_staged_once(storage, put, tmp_path):
     source = put(b"content")
-    video, audio = stage_in(storage, Job(video=source, audio=source), tmp_path, 1 << 20)
+    video, audio = stage_in(storage, Job(video=source, audio=source), tmp_path, 1 << 20, JobProgress())
     assert video == audio
     assert [path.name for path in tmp_path.iterdir()] == ["video"]

@@ -1,6 +1,7 @@
 """The commands that the worker adds to `dubline`."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,12 +40,31 @@ def test_render_of_what_is_not_media_says_so_and_leaves_nothing(dubline, tmp_pat
     assert list(output.parent.iterdir()) == []
 
 
+def test_render_to_where_nothing_can_be_written_says_so_and_leaves_nothing(dubline, tmp_path):
+    (tmp_path / "file").touch()
+    pair = DEMO / "still.jpg", DEMO / "voice-short.wav"
+    for output in (tmp_path, tmp_path / "file" / "out.mp4"):
+        done = dubline("render", *pair, "-o", output)
+        assert done.exit_code == 1
+        assert "error [configuration]" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_render_without_the_worker_installed_says_what_to_install(dubline, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "worker.alone", None)  # importing it fails as without its libraries
+    done = dubline("render", DEMO / "portrait.mp4", DEMO / "voice-short.wav", "-o", tmp_path / "out.mp4")
+    assert done.exit_code == 1
+    assert "pip install 'dubline[worker]'" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_render_refuses_options_that_make_no_sense_in_one_line(dubline, tmp_path):
     pair = (DEMO / "portrait.mp4", DEMO / "voice-short.wav", "-o", tmp_path / "out.mp4")
     for options in (("--face", "prettiest"), ("--start", "3", "--end", "2")):
         done = dubline("render", *pair, *options)
         assert done.exit_code == 2
         assert "bad_request" in done.stderr
+        assert "Value error" not in done.stderr
         assert "Traceback" not in done.stderr
 
 

@@ -113,8 +113,8 @@ def test_the_demo_pair_is_in_sync_and_every_frame_has_a_mouth(tools, tmp_path):
 
 
 def test_the_same_pair_gives_the_same_bytes(tools, tmp_path):
-    first, _ = rendered(tmp_path / "a.mp4", tools, audio="voice-short.wav", end=1.0)
-    second, _ = rendered(tmp_path / "b.mp4", tools, audio="voice-short.wav", end=1.0)
+    first, _ = rendered(tmp_path / "a.mp4", tools, sync_mode="cut", end=1.0)
+    second, _ = rendered(tmp_path / "b.mp4", tools, sync_mode="cut", end=1.0)
     assert first.encoded.sha256 == second.encoded.sha256
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
@@ -126,6 +126,13 @@ def test_a_source_without_a_face_is_rejected(tools, tmp_path):
     Image.new("RGB", (320, 240), (90, 120, 90)).save(wall)
     with pytest.raises(NoFace, match="none of the 139 frames"):
         rendered(tmp_path / "a.mp4", tools, video=wall)
+
+
+def test_a_face_that_the_picture_does_not_have_is_named(tools, tmp_path):
+    with pytest.raises(
+        NoFace, match=r"none of the 139 frames shows 2 usable faces \(face=1\); choose another face"
+    ):
+        rendered(tmp_path / "a.mp4", tools, video="still.jpg", face=1)
 
 
 def test_a_lost_lease_ends_the_render_and_leaves_no_thread(tools, tmp_path):
@@ -143,3 +150,18 @@ def test_a_lost_lease_ends_the_render_and_leaves_no_thread(tools, tmp_path):
             JobOptions(), tools, Revoking(), Stopwatch(),
         )  # fmt: skip
     assert threading.active_count() == before
+
+
+def test_looking_at_the_finished_video_once_more_is_progress(tools, tmp_path):
+    """An hour of video takes longer to measure than a lease outlives silence."""
+
+    class Told(JobProgress):
+        touched_at_the_end = 0
+
+        def touch(self):
+            self.touched_at_the_end += self.total > 0 and self.frames == self.total
+
+    progress, short = Told(), JobOptions(sync_mode="cut", end=1.0)
+    pair = DEMO / "portrait.mp4", DEMO / "voice-short.wav"
+    render(*pair, tmp_path / "a.mp4", short, tools, progress, Stopwatch())
+    assert progress.touched_at_the_end >= progress.total == 25

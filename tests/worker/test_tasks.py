@@ -5,10 +5,12 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from pydantic import SecretStr
 
 from contract import keys
 from contract.errors import ConfigurationError, EngineFailed, NoFace, StoreUnavailable
 from contract.job import Delivery, Job, Row, Source
+from contract.ledger import Ledger
 from contract.manifest import Manifest, OutputRecord
 from worker.tasks import JobRunner
 
@@ -193,3 +195,22 @@ def test_a_wiped_redis_does_not_stop_the_job_at_hand(runner, storage, ledger, de
 
     assert runner(wiped).run(delivery, "tag") == "committed"
     assert manifest().status == "succeeded"
+
+
+def test_a_result_whose_video_is_gone_again_stays_committed(runner, storage, ledger, delivery, manifest):
+    def vanish(ticket, progress, findings):
+        succeed(storage)(ticket, progress, findings)
+        findings.output = findings.output.model_copy(update={"key": "expired/video.mp4"})
+
+    assert runner(vanish).run(delivery, "tag") == "committed"
+    assert manifest().status == "succeeded"
+    assert runner(vanish).run(delivery, "tag") == "already committed"
+
+
+def test_a_delivery_while_redis_is_away_is_dropped_for_the_feeder_without_a_traceback(
+    settings, storage, delivery, caplog
+):
+    away = Ledger(settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")}))
+    work = JobRunner(settings, storage, away, fail(AssertionError("ran without a claim")))
+    assert work.run(delivery, "tag") == "released"
+    assert [(each.levelname, each.exc_info) for each in caplog.records] == [("WARNING", None)]

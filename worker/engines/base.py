@@ -1,4 +1,4 @@
-"""The port of every engine: `setup` once, `listen` once a job, `prepare` once a source frame, `generate` many.
+"""The port of every engine: `setup` once, `listen` once a job, `prepare` and `generate` for every frame with a face.
 
 An engine gets face crops and audio and gives mouths. It knows nothing of files, queues or S3.
 """
@@ -55,7 +55,7 @@ class Engine(Protocol):
         """The part of a frame of that size that `prepare` wants to see, on the chroma grid."""
 
     def prepare(self, crop: Crop) -> Any:
-        """What depends on the source frame alone; asked once per source frame, kept while it may show again."""
+        """What depends on the source frame alone; the same frame may be asked for again."""
 
     def generate(self, prepared: Sequence[Any], features: Sequence[Any]) -> list[Mouth]:
         """One mouth per pair; the two sequences are equally long, at most `batch_size`."""

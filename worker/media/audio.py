@@ -1,7 +1,7 @@
 """The audio of a job: what the engines listen to, and the AAC track that the output carries."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -82,15 +82,15 @@ class Audio:
         return replace(self, samples_16k=samples, seconds=seconds, track=self.track.fitted(seconds))
 
 
-def read_audio(path: Path, limits: Limits) -> Audio:
-    """The first audio stream of an audio or video file, decoded once in a child.
+def read_audio(path: Path, limits: Limits, touch: Callable[[], None] = lambda: None) -> Audio:
+    """The first audio stream of an audio or video file, decoded once in a child; `touch` as for `Decoder`.
 
     Raises:
         NoAudio, AudioTooShort, and whatever else is wrong with the file.
     """
     samples, payload, sizes = bytearray(), bytearray(), array("I")
     end: dict[str, Any] = {}
-    with Decoder(path, limits) as decoder:
+    with Decoder(path, limits, touch) as decoder:
         decoder.ask("audio")
         for message in decoder.answers():
             if message.kind == "samples":

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from contract.errors import (
     InputNotFound,
     InputTooLarge,
     NotMedia,
+    ResourceExhausted,
 )
 from worker.media import wire
 from worker.media.limits import Limits
@@ -44,14 +45,16 @@ class Decoder:
     """One decode child for one file: `python -m worker.media.child` with nothing of our environment.
 
     The kernel ends the child when the thread that started it ends: keep that thread alive as long as the Decoder.
+    `touch` is called whenever the child gives a sign of life.
 
     Raises:
         EmptyInput, InputTooLarge, InputNotFound: before any child is started.
         ConfigurationError: the child cannot run at all.
     """
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: Limits, touch: Callable[[], None] = lambda: None) -> None:
         self._limits = limits
+        self._touch = touch
         self._name = path.name
         _check_file(path, limits)
         self._process = subprocess.Popen(
@@ -108,6 +111,7 @@ class Decoder:
         while True:
             header_bytes, payload_bytes = wire.LENGTHS.unpack(self.read(wire.LENGTHS.size))
             fields = json.loads(self.read(min(header_bytes, wire.MAX_HEADER_BYTES)))
+            self._touch()
             kind = fields.pop("kind")
             if kind == "error":
                 raise BY_CODE[fields["code"]](f"{self._name}: {fields['message']}")
@@ -124,7 +128,8 @@ class Decoder:
         """Fill the view (bytes, contiguous) from the pipe.
 
         Raises:
-            DecodeLimit: nothing came for `stall_seconds`, or the child died.
+            DecodeLimit: nothing came for `stall_seconds`, or the child died of one of its bounds.
+            ResourceExhausted: the child was killed from outside.
         """
         deadline = time.monotonic() + self._limits.stall_seconds
         filled = 0
@@ -164,6 +169,11 @@ class Decoder:
         except subprocess.TimeoutExpired:
             raise self._stalled() from None
         tail = self._tail()
+        if code == -signal.SIGKILL:  # none of our bounds: they end it by MemoryError and SIGXCPU
+            raise ResourceExhausted(
+                f"{self._name}: the decoder was ended by SIGKILL, most likely because this machine is short of "
+                f"memory; give it more, or lower DUBLINE_DECODE_MEMORY_BYTES. {tail}"
+            )
         if code < 0:
             name = signal.Signals(-code).name
             raise DecodeLimit(
@@ -173,9 +183,10 @@ class Decoder:
         raise NotMedia(f"{self._name}: the decoder failed on it (exit code {code}); convert the file. {tail}")
 
     def _tail(self) -> str:
-        """The end of what the dead child wrote to stderr, on one line."""
+        """The last line that the dead child wrote to stderr: of a traceback, the error itself."""
         written = cast(BinaryIO, self._process.stderr).read()
-        return " | ".join(written[-_TAIL_BYTES:].decode(errors="replace").split("\n")).strip(" |")
+        lines = written[-_TAIL_BYTES:].decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _check_file(path: Path, limits: Limits) -> None:

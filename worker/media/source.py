@@ -1,6 +1,6 @@
 """The source of pictures: a video or a still, as frames in output order."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -30,15 +30,23 @@ class VideoSource:
     """One video or still in its own decode child, which ends with the context.
 
     `start` and `end` select a part, in seconds after the first frame. `width` and `height` are those of every
-    frame; `is_still` says that there is one picture only.
+    frame; `is_still` says that there is one picture only. `touch` as for `Decoder`.
 
     Raises:
         InputRejected: the file cannot be rendered; by `frames` also where the fault lies deeper in the file.
     """
 
-    def __init__(self, path: Path, limits: Limits, *, start: float = 0.0, end: float | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        limits: Limits,
+        *,
+        start: float = 0.0,
+        end: float | None = None,
+        touch: Callable[[], None] = lambda: None,
+    ) -> None:
         with ExitStack() as stack:
-            self._decoder = stack.enter_context(Decoder(path, limits))
+            self._decoder = stack.enter_context(Decoder(path, limits, touch))
             self._decoder.ask("video", start=start, end=end)
             answer = self._decoder.receive().fields
             self._stack = stack.pop_all()

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import av
+import cv2
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
@@ -22,6 +23,10 @@ from worker.media.audio import PACKET_SAMPLES, Audio
 from worker.media.clock import FPS
 from worker.media.frame import Frame
 from worker.media.planes import pixels
+
+_AVX_512F = 13
+"""CV_CPU_AVX_512F of opencv2/core/cvdef.h, for which Python's cv2 has no name."""
+_UP_TO_AVX2 = "MMX2,SSE2Fast,SSSE3,SSE4.2,AVX,FMA3,BMI2,AVX2"
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,8 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._container.close()
+        with suppress(OSError):  # after an error that tells more; after `close` there is nothing left to do
+            self._container.close()
 
     def write(self, frame: Frame) -> None:
         """Encode the next frame; its planes may be reused afterwards."""
@@ -118,7 +124,8 @@ def _disk(path: Path) -> Iterator[None]:
 
 
 def _video_stream(container: OutputContainer, width: int, height: int, threads: int) -> VideoStream:
-    stream = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": "18"})
+    options = {"preset": "veryfast", "crf": "18", **_same_everywhere()}
+    stream = container.add_stream("libx264", rate=FPS, options=options)
     codec = stream.codec_context
     codec.width, codec.height, codec.pix_fmt = width, height, "yuv420p"
     codec.time_base = Fraction(1, FPS)
@@ -128,6 +135,14 @@ def _video_stream(container: OutputContainer, width: int, height: int, threads: 
     codec.color_primaries = ColorPrimaries.BT709
     codec.color_trc = ColorTrc.BT709
     return stream
+
+
+def _same_everywhere() -> dict[str, str]:
+    """x264's options without its AVX-512 code, whose macroblock tree depends on memory that nobody wrote.
+
+    The same frames give other bytes each time with it, and with SSE, AVX or AVX2 always the same ones.
+    """
+    return {"x264-params": f"asm={_UP_TO_AVX2}"} if cv2.checkHardwareSupport(_AVX_512F) else {}
 
 
 def _sound_stream(container: OutputContainer, audio: Audio) -> AudioStream:

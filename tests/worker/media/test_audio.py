@@ -9,6 +9,7 @@ import pytest
 
 from contract.errors import AudioTooShort, InputTooLarge, NoAudio
 from worker.media.audio import read_audio
+from worker.media.child.sound import Sound
 from worker.media.limits import Limits
 
 ENCODED = {
@@ -195,11 +196,24 @@ def test_damaged_audio_is_read_with_a_warning(clips, limits):
     assert 1.5 < audio.seconds < 3.2
 
 
-def test_truncated_audio_is_read_to_what_is_there_with_a_warning(clips, limits):
-    path = clips.cut(clips.audio("a.m4a", clips.tone(3, 44_100), 44_100, faststart=True), 0.5)
-    audio = read_audio(path, limits)
-    assert "audio_truncated" in [warning.code for warning in audio.warnings]
-    assert 1 < audio.seconds < 2
+@pytest.mark.parametrize(("name", "codec"), [("a.m4a", "aac"), ("a.wav", "pcm_s16le"), ("a.flac", "flac")])
+def test_truncated_audio_is_read_to_what_is_there_with_a_warning(clips, limits, name, codec):
+    path = clips.audio(name, clips.tone(3, 44_100), 44_100, codec, faststart=name == "a.m4a")
+    audio = read_audio(clips.cut(path, 0.5), limits)
+    warning = next(each for each in audio.warnings if each.code == "audio_truncated")
+    assert "of the 3.0" in warning.message
+    assert 0.7 < audio.seconds < 2
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFF_F024, 0xFFFF_FFFF])
+def test_a_wav_from_a_pipe_which_declares_no_length_has_no_warning(clips, limits, size):
+    path = clips.audio("a.wav", clips.tone(1, 8000), 8000, "pcm_s16le")
+    content = bytearray(path.read_bytes())
+    data = content.index(b"data") + 4
+    content[4:8] = content[data : data + 4] = size.to_bytes(4, "little")
+    audio = read_audio(clips.file("piped.wav", bytes(content)), limits)
+    assert audio.warnings == ()
+    assert float(audio.seconds) == pytest.approx(1)
 
 
 def decoded(track) -> np.ndarray:
@@ -224,3 +238,9 @@ def loudness(samples: np.ndarray) -> float:
 def pitch(samples: np.ndarray, rate: int) -> float:
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
     return float(np.argmax(spectrum) * rate / len(samples))
+
+
+def test_looking_through_the_packets_of_a_file_gives_signs_of_life(clips, limits):
+    beats: list[None] = []
+    Sound(clips.audio("a.m4a", clips.tone(1, 48_000), 48_000, "aac"), limits, lambda: beats.append(None))
+    assert len(beats) >= 47  # 1 s in packets of 1024 samples

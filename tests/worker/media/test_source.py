@@ -96,6 +96,15 @@ def test_a_variable_frame_rate_holds_each_frame_until_the_next(clips, limits, nu
         assert numbers(source.frames(7, "cut")) == [0, 1, 1, 1, 1, 2, 3]
 
 
+@pytest.mark.parametrize("mode", ["bounce", "cut", "silence"])
+def test_a_part_after_the_end_is_no_video_in_every_mode(clips, limits, mode):
+    with (
+        VideoSource(clips.video("a.mp4", 20), limits, start=5.0) as source,
+        pytest.raises(NoVideo, match="ends before the part"),
+    ):
+        list(source.frames(source.length(10, mode), mode))
+
+
 def test_an_edit_list_decides_where_the_video_starts(clips, limits, numbers):
     path = clips.video("a.mp4", 30, options={"bf": "0", "g": "30"})
     clips.edit(path, media_time=10 * 512)  # libavformat gives 25 fps 12800 units a second

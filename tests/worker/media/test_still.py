@@ -37,6 +37,14 @@ def test_a_picture_is_a_source_of_one_frame_shown_again_and_again(clips, limits,
     assert probe(path, limits).width == 160
 
 
+@pytest.mark.parametrize("mode", ["bounce", "loop", "cut", "freeze", "silence"])
+def test_a_picture_lasts_as_long_as_the_audio_in_every_mode(clips, limits, numbers, mode):
+    path = clips.folder / "a.png"
+    Image.fromarray(clips.numbered(77, 160, 120)).save(path)
+    with VideoSource(path, limits) as source:
+        assert numbers(source.frames(source.length(4, mode), mode)) == [77] * 4
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_turns_the_picture_upright(clips, orientation):
     """The stored picture is the upright one, put through the inverse of what EXIF asks for (TIFF 6.0, tag 274)."""

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from worker.engines.preview.axes import Array, Axes
 from worker.engines.preview.smoothstep import smoothstep
 from worker.engines.preview.voice import Viseme
 from worker.faces.face import INNER_LIP_BOTTOM, INNER_LIP_TOP, MOUTH_LEFT, MOUTH_RIGHT, Points
 from worker.faces.regions import FIXED, INNER_LIPS, JAW, OUTER_LIPS
-
-Indices = NDArray[np.intp]
 
 # Into the 468-point mesh. Edges of lips run from the viewer's left corner to the right one, both included.
 UPPER_INNER, UPPER_OUTER = np.array(INNER_LIPS[:11]), np.array(OUTER_LIPS[:11])

@@ -1,6 +1,6 @@
 """The output's AAC track: packets taken over where that keeps sync exactly, else encoded anew."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -44,8 +44,11 @@ class Track:
         return 0 <= cut < PACKET_SAMPLES
 
 
-def copyable(container: InputContainer, stream: AudioStream) -> Track | None:
-    """The stream's own packets, where they are AAC-LC of an mp4 and run on without a gap; else None."""
+def copyable(container: InputContainer, stream: AudioStream, beat: Callable[[], None]) -> Track | None:
+    """The stream's own packets, where they are AAC-LC of an mp4 and run on without a gap; else None.
+
+    `beat` is called for every packet: they may lie far apart in a file that is mostly video.
+    """
     codec = stream.codec_context
     if container_name(container) != "mp4" or codec.name != "aac" or not _is_plain(codec):
         return None
@@ -53,6 +56,7 @@ def copyable(container: InputContainer, stream: AudioStream) -> Track | None:
     first = None
     try:
         for packet in container.demux(stream):
+            beat()
             if not packet.size:
                 break
             first = packet.pts if first is None else first

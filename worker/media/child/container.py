@@ -43,7 +43,8 @@ def translated() -> Iterator[None]:
     except (av.error.ArgumentError, av.error.DecoderNotFoundError) as error:
         raise FormatForbidden(_FORBIDDEN) from error
     except (av.FFmpegError, ValueError) as error:
-        raise NotMedia(f"not a media file, or one without its index ({error}); export it again") from error
+        said = error.strerror if isinstance(error, av.FFmpegError) else error  # its str() ends with our path
+        raise NotMedia(f"not a media file, or one without its index ({said}); export it again") from error
 
 
 _FORBIDDEN = f"a playlist, a script or a container that is not on the list ({FORMATS}); convert it to mp4"

@@ -20,13 +20,14 @@ from worker.media.child.container import (
 )
 from worker.media.child.deinterlace import progressive
 from worker.media.child.picture import Converter, Geometry, Picture
-from worker.media.child.reader import Reader, Shot
+from worker.media.child.reader import Faults, Reader, Shot
 from worker.media.clock import FPS, on_grid, position
 from worker.media.limits import Limits
 
 KEPT_BYTES = 256 * 2**20
 """Pictures kept for the way back; a source that fits is decoded once."""
 _TRUNCATION_SECONDS = Fraction(1, 2)
+_EMPTY_PART = "the video ends before the part that start and end select; choose an earlier start"
 
 Placed = tuple[int, Picture]
 """A position on the part's own 25 fps grid, from 0, and its picture; repeats share one picture."""
@@ -58,7 +59,8 @@ class Film:
         self._to = None if end is None else max(position(_exact(end)), self._from + 1)
         self._stamps: array[int] | None = None
         self._recent: deque[Placed] = deque(maxlen=self._kept_frames())
-        self.warnings: list[tuple[str, str]] = []
+        self._faults = Faults()
+        self._truncated: list[tuple[str, str]] = []
 
     @property
     def shown(self) -> tuple[int, int]:
@@ -69,6 +71,15 @@ class Film:
     def frames(self) -> int | None:
         """Pictures of the part; None until they were read to the end once."""
         return None if self._stamps is None else len(self._stamps)
+
+    @property
+    def warnings(self) -> list[tuple[str, str]]:
+        """What the first reading met, as far as it went: code and message."""
+        faults = self._faults
+        if not faults.packets and not faults.frames:
+            return self._truncated
+        met = f"{faults.packets} packets could not be decoded and {faults.frames} frames are damaged"
+        return [("source_corrupt", met), *self._truncated]
 
     def facts(self) -> dict[str, Any]:
         """The fields of contract.manifest.MediaFacts."""
@@ -88,11 +99,13 @@ class Film:
         }
 
     def count(self, most: int | None) -> int:
-        """Pictures of the part, up to `most`; decodes, converts nothing."""
+        """Pictures of the part, up to `most`; decodes, converts nothing. Raises NoVideo where there is none."""
         counted = 0
         for counted, _ in enumerate(self._part(), 1):
             if counted == most:
                 break
+        if not counted:
+            raise NoVideo(_EMPTY_PART)
         return counted
 
     def forward(self) -> Iterator[Placed]:
@@ -128,6 +141,7 @@ class Film:
         stamps = array("q")
         last: tuple[Shot, Picture] | None = None
         for index, shot in self._part():
+            self._faults = self._reader.faults  # of this reading, and it goes on counting
             if last is None or last[0] is not shot:
                 last = shot, self._converter.picture(shot.frame)
             if self._recent:
@@ -135,9 +149,9 @@ class Film:
             stamps.append(shot.stamp)
             self._recent.append((index, last[1]))
         if last is None:
-            raise NoVideo("the video ends before the part that start and end select")
+            raise NoVideo(_EMPTY_PART)
         self._stamps = stamps
-        self._note_faults(last[0])
+        self._note_truncation(last[0])
         yield self._recent[-1]
 
     def _part(self) -> Iterator[tuple[int, Shot]]:
@@ -171,20 +185,12 @@ class Film:
                 shown = shot.frame, self._converter.picture(shot.frame)
             yield index, shown[1]
 
-    def _note_faults(self, last: Shot) -> None:
-        """Warn of what the first whole reading met."""
-        faults = self._reader.faults
-        if faults.packets or faults.frames:
-            self.warnings.append(
-                (
-                    "source_corrupt",
-                    f"{faults.packets} packets could not be decoded and {faults.frames} frames are damaged",
-                )
-            )
+    def _note_truncation(self, last: Shot) -> None:
+        """Warn of an end before the declared one."""
         reached = last.ts + last.duration - self._origin
         declared = declared_seconds(self._reader.container, self._reader.stream)
         if self._to is None and declared and declared - reached > _TRUNCATION_SECONDS:
-            self.warnings.append(
+            self._truncated.append(
                 (
                     "source_truncated",
                     f"the video ends after {float(reached):.2f} s of the {float(declared):.2f} s it declares; "

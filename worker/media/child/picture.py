@@ -86,7 +86,6 @@ class Converter:
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
         self._scale = VideoReformatter()
-        self._tone = VideoReformatter()
         self._graph = _turning_graph(geometry)
         self._mapper: ToneMapper | None = None
 

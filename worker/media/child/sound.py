@@ -27,6 +27,7 @@ from worker.media.child.container import (
     audio_facts,
     audio_stream,
     check_codec,
+    container_name,
     declared_seconds,
     open_media,
     too_long,
@@ -34,8 +35,10 @@ from worker.media.child.container import (
 from worker.media.clock import FPS, SAMPLE_RATE
 from worker.media.limits import Limits
 
-_COUNTED = ("mp4", "wav")
+_COUNTED = ("mp4", "wav", "flac")
 """Containers whose declared length is a count, not a guess from a bit rate."""
+_STREAMED_BYTES = 0x7FFF_0000
+"""RIFF sizes from here on are written by programs that could not go back and put the real one."""
 _TRUNCATION_SECONDS = Fraction(1, 2)
 _PART_PACKETS = 4096
 
@@ -51,8 +54,8 @@ class Sound:
         self._path, self._limits, self._beat = path, limits, beat
         container, stream = self._open()
         self._facts = audio_facts(container, stream)
-        self._declared = declared_seconds(container, stream)
-        self._track = copyable(container, stream)
+        self._declared = _counted_seconds(path, container, stream)
+        self._track = copyable(container, stream, beat)
         container.close()
         self._seconds = Fraction(0)
         self._faults = 0
@@ -157,13 +160,33 @@ class Sound:
     def _warnings(self) -> Iterator[tuple[str, str]]:
         if self._faults:
             yield "audio_corrupt", f"{self._faults} packets of the audio could not be decoded"
-        declared = self._declared if self._facts["container"] in _COUNTED else None
+        declared = self._declared
         if declared and declared - self._seconds > _TRUNCATION_SECONDS:
             yield (
                 "audio_truncated",
                 f"the audio ends after {float(self._seconds):.2f} s of the {float(declared):.2f} s it declares; "
                 "what is there was used",
             )
+
+
+def _counted_seconds(path: Path, container: InputContainer, stream: AudioStream) -> Fraction | None:
+    """The length that the headers count; None where there is none, or only a guess."""
+    name = container_name(container)
+    declared = declared_seconds(container, stream) if name in _COUNTED else None
+    bit_rate = stream.codec_context.bit_rate
+    if name != "wav" or not declared or not bit_rate:
+        return declared
+    return declared + Fraction(8 * _bytes_cut_off(path), bit_rate)
+
+
+def _bytes_cut_off(path: Path) -> int:
+    """By how much a WAV file is shorter than its RIFF header says; libav tells the length of what is there."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    size = int.from_bytes(head[4:], "little") + len(head)
+    if not head.startswith(b"RIFF") or size >= _STREAMED_BYTES:
+        return 0
+    return max(0, size - path.stat().st_size)
 
 
 class _Transcoder:

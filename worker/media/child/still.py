@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,8 @@ class Still:
         return {"container": self._format, "video_codec": self._format, "width": width, "height": height}
 
     def forward(self) -> Iterator[Placed]:
-        """The one picture."""
-        yield 0, self._picture
+        """The one picture for as long as it is wanted: a still has no end."""
+        return repeat((0, self._picture))
 
     backward = forward
 

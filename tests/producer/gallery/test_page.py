@@ -19,7 +19,7 @@ from contract.manifest import (
     SyncCheck,
     WarningRecord,
 )
-from producer.gallery import Entry, write_gallery
+from producer.gallery.page import Entry, write_gallery
 
 BEGAN = datetime(2026, 11, 22, 8, tzinfo=UTC)
 OUTPUT = OutputRecord(

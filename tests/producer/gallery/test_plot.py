@@ -3,7 +3,7 @@ import re
 import pytest
 
 from contract.manifest import Curves
-from producer.plot import HEADROOM, HEIGHT, MOST_POINTS, WIDTH, clock, plot, ticks
+from producer.gallery.plot import HEADROOM, HEIGHT, MOST_POINTS, WIDTH, clock, plot, ticks
 
 
 def paths(drawing: str, kind: str) -> list[str]:

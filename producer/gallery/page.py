@@ -11,7 +11,7 @@ from string import Template
 from urllib.parse import quote
 
 from contract.manifest import Curves, ErrorRecord, Manifest, SyncCheck
-from producer.plot import clock, plot, ticks
+from producer.gallery.plot import clock, plot, ticks
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 MISSING = "–"
@@ -40,7 +40,7 @@ def write_gallery(folder: Path, batch: str, entries: Sequence[Entry]) -> Path:
     """
     page = folder / "index.html"
     cards = (_card(folder, number, entry) for number, entry in enumerate(entries, 1))
-    text = _template("gallery.html").substitute(
+    text = _template("page.html").substitute(
         batch=escape(batch), summary=_summary(entries), cards="\n".join(cards)
     )
     page.write_text(text, encoding="utf-8")
@@ -49,7 +49,7 @@ def write_gallery(folder: Path, batch: str, entries: Sequence[Entry]) -> Path:
 
 @cache
 def _template(name: str) -> Template:
-    return Template((files("producer") / "web" / name).read_text(encoding="utf-8"))
+    return Template((files("producer.gallery") / name).read_text(encoding="utf-8"))
 
 
 def _summary(entries: Sequence[Entry]) -> str:
@@ -68,7 +68,7 @@ def _summary(entries: Sequence[Entry]) -> str:
 def _card(folder: Path, number: int, entry: Entry) -> str:
     manifest = entry.manifest
     playable = manifest.output if entry.result else None
-    return _template("gallery_card.html").substitute(
+    return _template("card.html").substitute(
         number=number,
         row=escape(entry.row),
         status=manifest.status,
@@ -157,7 +157,7 @@ def _address(folder: Path, path: Path) -> str:
 
 def _timeline(entry: Entry, seconds: float) -> str:
     marks = "".join(f'<span style="left:{100 * at:.3f}%">{text}</span>' for at, text in ticks(seconds))
-    return _template("gallery_timeline.html").substitute(
+    return _template("timeline.html").substitute(
         row=escape(entry.row),
         seconds=f"{seconds:.3f}",
         clock=clock(seconds),

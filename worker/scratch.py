@@ -1,0 +1,41 @@
+"""The folders of attempts that were killed: an attempt holds a lock on its folder, which goes with its process."""
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PREFIX = "dubline-job-"
+YOUNG_SECONDS = 60.0
+"""Younger folders are left alone: their attempt may be about to lock them."""
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep `sweep` from the folder for the length of the block, or until this process is killed."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(lock)
+
+
+def sweep(place: Path) -> None:
+    """Remove the folders there whose attempts are dead: each may hold gigabytes of inputs."""
+    for folder in place.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # another's, or another worker was faster
+            if not folder.is_symlink() and time.time() - folder.stat().st_mtime > YOUNG_SECONDS:
+                _remove_unless_held(folder)
+
+
+def _remove_unless_held(folder: Path) -> None:
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder)
+    finally:
+        os.close(lock)
