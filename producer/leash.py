@@ -11,10 +11,14 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
+HEARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
+"""A shell's background jobs ignore some of these, and so would all that they start: Celery stops by SIGQUIT."""
 
 
 def main(parent: int, command: list[str]) -> None:
     """Become `command`, unless `parent` is gone already."""
+    for each in HEARD:
+        signal.signal(each, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() == parent:

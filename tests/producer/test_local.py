@@ -19,14 +19,15 @@ from contract.job import Delivery, Job, Row, Source
 from contract.ledger import Ledger
 from contract.settings import Settings
 from contract.storage import Storage
-from producer import local
+from producer import leash, local
 from producer.local import LocalStack
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 SERVERS = {"workers": 0, "feeder": False, "flower": False}
 
 COMMAND = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background were told to ignore it
 from pathlib import Path
 from contract.settings import Settings
 from producer.local import LocalStack
@@ -318,6 +319,19 @@ def test_a_busy_worker_that_is_stopped_hands_its_job_back_and_leaves_no_child(pr
         assert client.llen(f"dubline:{QUEUE}\x06\x163") == 1
         client.close()
         until(lambda: not any(alive(pid) for pid in children))
+
+
+def test_services_hear_signals_that_whoever_started_them_ignores(tmp_path):
+    told = "import signal; print([signal.getsignal(each).name for each in (signal.SIGQUIT, signal.SIGHUP)])"
+    heard = signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+    try:
+        command = [sys.executable, str(Path(leash.__file__)), str(os.getpid())]
+        done = subprocess.run(
+            [*command, sys.executable, "-c", told], capture_output=True, text=True, check=True
+        )
+    finally:
+        signal.signal(signal.SIGQUIT, heard)
+    assert done.stdout.strip() == "['SIG_DFL', 'SIG_DFL']"
 
 
 @LINUX
