@@ -41,5 +41,5 @@ clean:           ## remove what make made
 	touch $@
 
 .venv/dev: .venv/demo
-	$(PIP) install --constraint constraints.txt --editable '.[local,worker,dev]'
+	$(PIP) install --constraint constraints.txt --editable '.[local,worker,musetalk,upstream,dev]'
 	touch $@

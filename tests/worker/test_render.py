@@ -29,8 +29,8 @@ class StillEngine:
     def region(self, face, width, height):
         return Box(0, 0, width, height)
 
-    def prepare(self, crop):
-        return int(crop.rgb[0, 0, 0])
+    def prepare(self, crops):
+        return [int(crop.rgb[0, 0, 0]) for crop in crops]
 
     def generate(self, prepared, features):
         assert len(prepared) == len(features) <= self.batch_size

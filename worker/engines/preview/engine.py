@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.job import JobOptions
 from worker.engines.base import Crop, Mouth
 from worker.engines.preview.grid import centres
 from worker.engines.preview.lips import Lips
@@ -40,6 +41,10 @@ class PreviewEngine:
     def setup(self) -> None:
         """Nothing: there are no weights."""
 
+    def for_job(self, options: JobOptions) -> "PreviewEngine":
+        """Itself: no option changes anything here."""
+        return self
+
     def listen(self, samples: NDArray[np.float32], frames: int) -> Sequence[Viseme]:
         """One viseme per output frame from mono 16 kHz audio in -1..1; beyond its end is silence."""
         return visemes(samples, frames)
@@ -52,15 +57,19 @@ class PreviewEngine:
         stop = np.ceil(points.max(axis=0) + margin).astype(int).clip(first + 2, frame_size)
         return Box(*first.tolist(), *stop.tolist()).even_within(width, height)
 
-    def prepare(self, crop: Crop) -> Prepared:
-        """The splines of this face, its colours and its pixels."""
-        shape = Shape(crop.face.points - np.array([crop.box.left, crop.box.top], dtype=np.float32))
-        warp = Warp.of(shape, crop.box.width, crop.box.height)
-        return Prepared(crop.rgb, crop.box, shape, warp, Inside.of(crop.rgb, shape))
+    def prepare(self, crops: Sequence[Crop]) -> list[Prepared]:
+        """The splines of each face, its colours and its pixels."""
+        return [_prepared(crop) for crop in crops]
 
     def generate(self, prepared: Sequence[Prepared], features: Sequence[Viseme]) -> list[Mouth]:
         """One mouth per source frame and viseme."""
         return [_mouth(source, viseme) for source, viseme in zip(prepared, features, strict=True)]
+
+
+def _prepared(crop: Crop) -> Prepared:
+    shape = Shape(crop.face.points - np.array([crop.box.left, crop.box.top], dtype=np.float32))
+    warp = Warp.of(shape, crop.box.width, crop.box.height)
+    return Prepared(crop.rgb, crop.box, shape, warp, Inside.of(crop.rgb, shape))
 
 
 def _mouth(source: Prepared, viseme: Viseme) -> Mouth:

@@ -53,8 +53,8 @@ def talk():
         face = Face(points, 1.0)
         box = engine.region(face, rgb.shape[1], rgb.shape[0])
         area = np.s_[box.top : box.bottom, box.left : box.right]
-        prepared = engine.prepare(Crop(rgb[area].copy(), box, face))
-        (mouth,) = engine.generate([prepared], [Viseme(openness, width, rounding)])
+        prepared = engine.prepare([Crop(rgb[area].copy(), box, face, rgb.shape[1], rgb.shape[0])])
+        (mouth,) = engine.generate(prepared, [Viseme(openness, width, rounding)])
         alpha = mouth.alpha[..., None]
         shown = rgb.copy()
         shown[area] = np.round(rgb[area] * (1 - alpha) + mouth.rgb * alpha)

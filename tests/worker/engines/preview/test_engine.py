@@ -74,10 +74,10 @@ def test_generating_leaves_the_crop_alone_so_a_frame_may_show_again(portrait, po
     face = Face(points, 1.0)
     box = engine.region(face, 512, 512)
     rgb = portrait[box.top : box.bottom, box.left : box.right].copy()
-    prepared = engine.prepare(Crop(rgb, box, face))
-    first = engine.generate([prepared], [Viseme(1.0, 0.0, 0.0)])[0].rgb
-    engine.generate([prepared], [Viseme(0.0, 0.0, 0.0)])
-    again = engine.generate([prepared], [Viseme(1.0, 0.0, 0.0)])[0].rgb
+    prepared = engine.prepare([Crop(rgb, box, face, rgb.shape[1], rgb.shape[0])])
+    first = engine.generate(prepared, [Viseme(1.0, 0.0, 0.0)])[0].rgb
+    engine.generate(prepared, [Viseme(0.0, 0.0, 0.0)])
+    again = engine.generate(prepared, [Viseme(1.0, 0.0, 0.0)])[0].rgb
     np.testing.assert_array_equal(first, again)
     np.testing.assert_array_equal(rgb, portrait[box.top : box.bottom, box.left : box.right])
 
