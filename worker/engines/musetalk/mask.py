@@ -1,0 +1,83 @@
+"""Where in a face's box the drawn mouth is blended in.
+
+`alpha` is upstream's rule (`utils/blending.py` and `utils/face_parsing` of TMElyralab/MuseTalk, MIT) for the face's
+box alone: outside of it nothing changes there either.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from contract.job import ParsingMode
+from worker.media.frame import Box, Floats, Pixels
+
+SIDE = 512
+"""Of a class map, in pixels."""
+SKIN, NOSE, MOUTH, UPPER_LIP, LOWER_LIP = 1, 10, 11, 12, 13
+"""Classes of face-parsing.PyTorch (19 of them, 0 the background) that matter here."""
+BLUR = 0.05
+"""Width of the blur over the side of the expanded crop."""
+
+
+def alpha(
+    labels: Pixels, box: Box, expanded: Box, mode: ParsingMode, cheek_width: int, within: Box | None = None
+) -> Floats:
+    """How much of the drawing is seen in each pixel of `box`, (h, w) float32, 0 to 1.
+
+    `labels` is the (512, 512) uint8 class map of the square `expanded` (see `crop.expanded`). `within` is the part
+    of `box` that the mask is cut to before it is blurred; the whole box where None, as upstream does.
+    """
+    picture = Image.fromarray(drawn(labels, mode, cheek_width))
+    mask = np.asarray(picture.resize((expanded.width, expanded.height)))  # bicubic, and averaging
+    kept = within or box
+    half = max(kept.top, expanded.top + expanded.height // 2)
+    lower = Box(kept.left, min(half, kept.bottom), kept.right, kept.bottom)
+    radius = blur_radius(expanded)
+    padded = np.zeros((box.height + 2 * radius, box.width + 2 * radius), dtype=np.uint8)
+    padded[_slices(lower, box.left - radius, box.top - radius)] = mask[
+        _slices(lower, expanded.left, expanded.top)
+    ]
+    blurred = cv2.GaussianBlur(padded, (2 * radius + 1, 2 * radius + 1), 0)
+    return np.asarray(blurred[radius : radius + box.height, radius : radius + box.width] / np.float32(255))
+
+
+def drawn(labels: Pixels, mode: ParsingMode, cheek_width: int) -> Pixels:
+    """255 where a class map's mouth and skin are drawn anew, else 0; of its shape, uint8."""
+    mouth = np.isin(labels, (MOUTH, UPPER_LIP, LOWER_LIP))
+    skin = labels == SKIN
+    if mode == "jaw":
+        skin = (_jaw(skin.astype(np.uint8) * 255, cheek_width) == 255) & (labels != NOSE)
+    return np.where(skin | mouth, np.uint8(255), np.uint8(0))
+
+
+def blur_radius(expanded: Box) -> int:
+    """How far the blur of the mask reaches, in pixels."""
+    return int(BLUR * expanded.width // 2 * 2) // 2
+
+
+def _slices(box: Box, left: int, top: int) -> tuple[slice, slice]:
+    """The rows and columns of a box in an array whose first pixel is that one of the frame."""
+    return slice(box.top - top, box.bottom - top), slice(box.left - left, box.right - left)
+
+
+def _jaw(skin: Pixels, cheek_width: int) -> Pixels:
+    """The skin made larger, mostly upwards, and narrower in the cheeks: the chin may move, the ears may not."""
+    grown = cv2.dilate(skin, _CONE)
+    narrow = cv2.erode(grown, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (35, 3)), iterations=2)
+    middle = SIDE // 2
+    inner = np.s_[:, middle - cheek_width + 1 : middle + cheek_width]
+    narrow[inner] = grown[inner]
+    return np.asarray(narrow, dtype=np.uint8)
+
+
+def _cone() -> Pixels:
+    """(33, 33) uint8: what each pixel of skin grows to, upside down: a cone (21 rows) with a shaft (12 rows)."""
+    kernel: NDArray[np.uint8] = np.zeros((33, 33), dtype=np.uint8)
+    for row in range(10, 33):
+        half = min(row - 10, 10)
+        kernel[row, 16 - half : 17 + half] = 1
+    return kernel
+
+
+_CONE = _cone()
