@@ -1,7 +1,8 @@
 """Where in a face's box the drawn mouth is blended in.
 
 `alpha` is upstream's rule (`utils/blending.py` and `utils/face_parsing` of TMElyralab/MuseTalk, MIT) for the face's
-box alone: outside of it nothing changes there either.
+box alone: outside of it nothing changes there either. It begins with a map of classes. Upstream's comes from a
+network (see `bisenet`); the one of the mesh has its meaning: skin without nose, lips, eyes, ears, hair and neck.
 """
 
 import cv2
@@ -10,6 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contract.job import ParsingMode
+from worker.engines.musetalk.crop import expanded as square_around
+from worker.engines.musetalk.landmarks import with_chin
+from worker.faces.face import Points
+from worker.faces.regions import FACE_OVAL, OUTER_LIPS
 from worker.media.frame import Box, Floats, Pixels
 
 SIDE = 512
@@ -18,6 +23,40 @@ SKIN, NOSE, MOUTH, UPPER_LIP, LOWER_LIP = 1, 10, 11, 12, 13
 """Classes of face-parsing.PyTorch (19 of them, 0 the background) that matter here."""
 BLUR = 0.05
 """Width of the blur over the side of the expanded crop."""
+NOSE_RING = (
+    *(168, 122, 196, 236, 198, 49, 129, 64, 98, 97, 2),
+    *(326, 327, 294, 358, 279, 420, 456, 419, 351),
+)
+"""Ring of mesh points: from the bridge's top down the viewer's left side and up the right."""
+_SHIFT = 4  # binary places of the polygons' corners: 1/16 pixel
+
+
+def from_mesh(
+    points: Points, box: Box, width: int, height: int, mode: ParsingMode, cheek_width: int
+) -> Floats:
+    """`alpha` of a face from its mesh, (468, 2) float32, in a frame of that size.
+
+    Other than with upstream's classes, little of it is left at the box's edges (under 7 %), so that none is seen;
+    but at the frame's edges it stays whole.
+    """
+    square = square_around(box)
+    within = _inset(box, blur_radius(square), width, height)
+    return alpha(mesh_labels(points, square), box, square, mode, cheek_width, within)
+
+
+def mesh_labels(points: Points, expanded: Box) -> Pixels:
+    """The (512, 512) uint8 class map of the square, from (468, 2) float32 mesh points in frame pixels."""
+    labels = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    places = (with_chin(points) - (expanded.left, expanded.top)) * (SIDE / expanded.width) - 0.5
+    corners = np.round(places * 2**_SHIFT).astype(np.int32)
+    oval = cv2.convexHull(corners[np.array(FACE_OVAL)])  # a face from the side may cross its own outline
+    for ring, label in (
+        (oval, SKIN),
+        (corners[np.array(NOSE_RING)], NOSE),
+        (corners[np.array(OUTER_LIPS)], MOUTH),
+    ):
+        cv2.fillPoly(labels, [ring], label, shift=_SHIFT)
+    return labels
 
 
 def alpha(
@@ -25,8 +64,8 @@ def alpha(
 ) -> Floats:
     """How much of the drawing is seen in each pixel of `box`, (h, w) float32, 0 to 1.
 
-    `labels` is the (512, 512) uint8 class map of the square `expanded` (see `crop.expanded`). `within` is the part
-    of `box` that the mask is cut to before it is blurred; the whole box where None, as upstream does.
+    `labels` is the (512, 512) uint8 class map of the square `expanded` (see `crop.expanded`). The mask is cut to
+    `within` before it is blurred; to the whole box where None, as upstream does.
     """
     picture = Image.fromarray(drawn(labels, mode, cheek_width))
     mask = np.asarray(picture.resize((expanded.width, expanded.height)))  # bicubic, and averaging
@@ -54,6 +93,17 @@ def drawn(labels: Pixels, mode: ParsingMode, cheek_width: int) -> Pixels:
 def blur_radius(expanded: Box) -> int:
     """How far the blur of the mask reaches, in pixels."""
     return int(BLUR * expanded.width // 2 * 2) // 2
+
+
+def _inset(box: Box, radius: int, width: int, height: int) -> Box:
+    """The box without half a blur's radius at each side, but with a whole one more where the frame ends."""
+    less = (radius + 1) // 2
+    return Box(
+        box.left - radius if box.left <= 0 else box.left + less,
+        box.top,
+        box.right + radius if box.right >= width else box.right - less,
+        box.bottom + radius if box.bottom >= height else box.bottom - less,
+    )
 
 
 def _slices(box: Box, left: int, top: int) -> tuple[slice, slice]:
