@@ -1,1 +1,1 @@
-"""MuseTalk 1.0 and 1.5: the networks of TMElyralab/MuseTalk (MIT), one step a frame."""
+"""MuseTalk: one pass of a UNet redraws the lower half of a face, by the sound. Start at engine.py."""

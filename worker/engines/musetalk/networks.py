@@ -1,0 +1,166 @@
+"""MuseTalk's three networks on one device, read from files that are checked tensor by tensor."""
+
+import logging
+import math
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from torch import nn
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from contract.errors import ConfigurationError, ResourceExhausted
+from worker.engines.musetalk.architecture import PARTS, Part
+from worker.engines.musetalk.batch import is_out_of_memory, is_sticky
+from worker.engines.musetalk.convert import Checkpoint, ready, size
+from worker.engines.musetalk.unet import FoldedUnet
+
+logger = logging.getLogger(__name__)
+
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of one process, shared by its threads.
+
+    They are read-only, so any thread may run any of them at any time. `lock` is held while a CUDA graph is
+    captured (batch.py): one capture at a time, and on CUDA a thread that runs a network outside a `FixedBatch` should hold it too.
+    """
+
+    unet: FoldedUnet
+    """(B, 8, 32, 32) latents and (B, 50, 384) windows to (B, 4, 32, 32) latents; see unet.py."""
+    vae: AutoencoderKL
+    whisper: WhisperEncoder
+    device: torch.device
+    dtype: torch.dtype
+    """Of all weights, and of what the networks take and give."""
+    lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
+
+    @classmethod
+    def load(cls, files: Mapping[str, Path], device: torch.device, dtype: torch.dtype) -> "Networks":
+        """The networks from their files, `unet`, `vae` and `whisper`, in that precision on that device.
+
+        Raises:
+            ConfigurationError: a file is missing, damaged or another network's; or the machine is too small.
+            ResourceExhausted: the memory is there, and others are using it.
+        """
+        limit_threads()
+        checkpoints = {part: ready(files[part], PARTS[part], dtype) for part in PARTS}
+        _refuse_what_does_not_fit(checkpoints)
+        try:
+            found = {part: _network(each, device, dtype) for part, each in checkpoints.items()}
+            unet = FoldedUnet(cast(UNet2DConditionModel, found["unet"]))
+        except (RuntimeError, MemoryError) as error:
+            raise _loading_failed(error, checkpoints, device, dtype) from error
+        return cls(
+            unet=unet.eval().to(memory_format=torch.channels_last),
+            vae=cast(AutoencoderKL, found["vae"].to(memory_format=torch.channels_last)),
+            whisper=cast(WhisperEncoder, found["whisper"]),
+            device=device,
+            dtype=dtype,
+        )
+
+
+def choose_device() -> tuple[torch.device, torch.dtype]:
+    """The first GPU that torch sees, in half precision; without one the CPU, in single precision.
+
+    Which GPU that is, is said where such things are said: CUDA_VISIBLE_DEVICES. On the CPU half precision is
+    slower, not faster.
+    """
+    if torch.cuda.is_available():
+        return torch.device("cuda"), torch.float16
+    return torch.device("cpu"), torch.float32
+
+
+def _network(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """The network with its tensors. Each gets its precision before it gets to the device."""
+    network = checkpoint.architecture.network()
+    tensors = {name: checkpoint.tensor(name).to(dtype).to(device) for name in checkpoint.shapes}
+    network.load_state_dict(tensors, strict=True, assign=True)
+    return network.requires_grad_(False)
+
+
+def _refuse_what_does_not_fit(checkpoints: Mapping[Part, Checkpoint]) -> None:
+    """The published files always fit together; files with an architecture of their own may not."""
+    unet, vae, whisper = (checkpoints[part].shapes for part in ("unet", "vae", "whisper"))
+    latents = vae["post_quant_conv.weight"][0]
+    sound = whisper["conv2.weight"][0]
+    attention = next(shape for name, shape in unet.items() if name.endswith("attn2.to_k.weight"))
+    faults = []
+    if (unet["conv_in.weight"][1], unet["conv_out.weight"][0]) != (2 * latents, latents):
+        faults.append(f"the UNet does not take and give the VAE's {latents} latents")
+    if attention[1] != sound:
+        faults.append(f"the UNet listens to {attention[1]} channels, Whisper gives {sound}")
+    if faults:
+        paths = ", ".join(str(each.path) for each in checkpoints.values())
+        raise ConfigurationError(f"these weights do not fit together: {'; '.join(faults)} ({paths}); "
+                                 "run `dubline models fetch`")  # fmt: skip
+
+
+def _loading_failed(
+    error: Exception, checkpoints: Mapping[Part, Checkpoint], device: torch.device, dtype: torch.dtype
+) -> Exception:
+    needed = sum(size(each.shapes, dtype) for each in checkpoints.values())
+    if is_out_of_memory(error):
+        there = _memory(device)
+        fact = f"the networks need {needed / 1e9:.1f} GB of {device} memory"
+        if there < 1.2 * needed:
+            return ConfigurationError(
+                f"{fact}, and there are only {there / 1e9:.1f} GB; use a larger machine"
+            )
+        return ResourceExhausted(f"{fact} of {there / 1e9:.1f} GB, but others are using it")
+    if is_sticky(error):
+        return ConfigurationError(
+            f"the GPU cannot be used: {error}; look at `nvidia-smi` and at torch's CUDA version"
+        )
+    return error
+
+
+def _memory(device: torch.device) -> int:
+    """All memory of the device, in bytes, whoever uses it."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def limit_threads(root: Path = _CGROUPS) -> int:
+    """How many threads torch computes with from now on: never more than the cores this process may use.
+
+    torch counts the machine's cores. In a container with a part of them its threads take each other's time.
+    """
+    threads = min(torch.get_num_threads(), cores(root))
+    torch.set_num_threads(threads)
+    return threads
+
+
+def cores(root: Path = _CGROUPS) -> int:
+    """The cores this process may use: by its affinity and by the quota of its control group (version 2)."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, _quota(root)))
+
+
+def _quota(root: Path) -> int:
+    """The smallest quota of this process's control group and those above it, rounded up."""
+    try:
+        own = Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip()
+    except OSError:
+        own = "/"
+    folder = root / own.lstrip("/")
+    return min(_quota_of(each / "cpu.max") for each in (folder, *folder.parents) if each.is_relative_to(root))
+
+
+def _quota_of(file: Path) -> int:
+    """`cpu.max` holds the microseconds of CPU time in a period, or `max`, and the period."""
+    unlimited = os.cpu_count() or 1
+    try:
+        quota, period = file.read_text().split()
+    except (OSError, ValueError):
+        return unlimited
+    return unlimited if quota == "max" else math.ceil(int(quota) / int(period))
