@@ -22,6 +22,9 @@ from contract.errors import ConfigurationError
 Part = Literal["unet", "vae", "whisper"]
 Shapes = dict[str, tuple[int, ...]]
 
+# What the constructors of diffusers and transformers have been seen to raise at a config that makes no sense.
+_CONFIG_ERRORS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError)
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -41,7 +44,7 @@ class Architecture:
         try:
             with torch.device("meta"):
                 network = self.build(self.config)
-        except Exception as error:
+        except _CONFIG_ERRORS as error:
             raise ConfigurationError(
                 f"the architecture in the file's metadata does not describe {self.title}: {error}"
             ) from error
@@ -71,11 +74,13 @@ class Architecture:
 
 
 def _unet(config: Mapping[str, Any]) -> nn.Module:
-    return UNet2DConditionModel(**config)
+    unet: nn.Module = UNet2DConditionModel(**config)
+    return unet
 
 
 def _vae(config: Mapping[str, Any]) -> nn.Module:
-    return AutoencoderKL(**config)
+    vae: nn.Module = AutoencoderKL(**config)
+    return vae
 
 
 def _whisper(config: Mapping[str, Any]) -> nn.Module:

@@ -1,18 +1,243 @@
-"""Calls of one size for a network."""
+"""Calls of one size: a network is always given full batches, and a GPU repeats one recorded call.
+
+A batch of another size makes a GPU choose its kernels anew (upstream slows down whenever the frames are no multiple
+of the batch), and what a frame becomes would depend, by a rounding, on how many others it came with. Memory that is
+too small and a GPU that is lost are told apart here, for all of MuseTalk.
+"""
+
+import gc
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import torch
 
+from contract.errors import EngineFailed, ResourceExhausted
+
+logger = logging.getLogger(__name__)
+
+Function = Callable[..., torch.Tensor]
+"""Tensors of (B, ...) on the device to one tensor of (B, ...) there: always the same work for the same shapes."""
+
+_WARM_UPS = (
+    3  # calls before a recording: libraries load their kernels and choose among them in the first ones
+)
+
+
+class FixedBatch:
+    """A function of tensors whose every call is one of `batch_size` rows, whatever it is given.
+
+    One thread at a time may call it. Several `FixedBatch`es may run side by side, also of the same network.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        batch_size: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        lock: threading.Lock,
+    ) -> None:
+        """`dtype` is what floating-point rows are converted to; `lock` is the networks', for recording."""
+        self.batch_size = batch_size
+        """Rows of one call: half of what was asked for, once memory was too small for that."""
+        self._function = function
+        self._device = device
+        self._dtype = dtype
+        self._lock = lock
+        self._call: _Call | None = None
+        self._is_halved = False
+
+    def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """The function's rows for these rows, (n, ...) on the CPU; no part of them is used again.
+
+        Args:
+            inputs: (n, ...) each, n from 1 up, on the CPU or the device; the same shapes but for n every time.
+
+        Raises:
+            ResourceExhausted: memory is too small even for half of the batch.
+            EngineFailed: the GPU is lost for this process (see `is_sticky`).
+        """
+        count = _rows(inputs)
+        results: list[torch.Tensor] = []
+        done = 0
+        while done < count:
+            result = self._tried([each[done : done + self.batch_size] for each in inputs])
+            if result is not None:
+                results.append(result)
+                done += len(result)
+        return torch.cat(results)
+
+    def _tried(self, rows: list[torch.Tensor]) -> torch.Tensor | None:
+        """None where memory was too small and the batch is now smaller."""
+        try:
+            return self._run(rows)
+        except (RuntimeError, MemoryError) as error:
+            self._raise_unless_halving_helps(error)
+        self._halve()  # not before the error is gone: its traceback holds the tensors that were too large
+        return None
+
+    @torch.no_grad()
+    def _run(self, rows: list[torch.Tensor]) -> torch.Tensor:
+        if self._call is None:
+            self._call = self._prepared(rows)
+        return self._call(rows)[: len(rows[0])].clone()
+
+    def _prepared(self, rows: list[torch.Tensor]) -> "_Call":
+        buffers = [
+            torch.zeros(
+                (self.batch_size, *each.shape[1:]),
+                dtype=self._dtype if each.is_floating_point() else each.dtype,
+                device=self._device,
+            )
+            for each in rows
+        ]
+        if self._device.type == "cuda":
+            return _Recorded(self._function, buffers, self._lock)
+        return _Direct(self._function, buffers)
+
+    def _raise_unless_halving_helps(self, error: Exception) -> None:
+        if is_sticky(error):
+            raise EngineFailed(
+                f"the GPU is lost for this process, which must be recycled ({_first_line(error)})"
+            ) from error
+        if not is_out_of_memory(error):
+            raise error
+        if self._is_halved or self.batch_size == 1:
+            raise ResourceExhausted(
+                f"the memory of {self._device} is too small for {self.batch_size} frames at once; "
+                "stop what else uses it, or use a larger machine"
+            ) from error
+
+    def _halve(self) -> None:
+        self._call = None
+        self._is_halved = True
+        self.batch_size //= 2
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        logger.warning("memory is too small: from now on %d frames at once", self.batch_size)
+
+
+def _rows(inputs: Sequence[torch.Tensor]) -> int:
+    counts = {len(each) for each in inputs}
+    if len(counts) != 1 or counts == {0}:
+        raise ValueError(f"inputs of as many rows each, at least one; not {[len(each) for each in inputs]}")
+    return counts.pop()
+
+
+class _Call(Protocol):
+    def __call__(self, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+        """A full batch on the CPU, good until the next call; its rows beyond the given ones mean nothing."""
+
+
+class _Direct:
+    """On the CPU a call is a call."""
+
+    def __init__(self, function: Function, buffers: Sequence[torch.Tensor]) -> None:
+        self._function = function
+        self._buffers = buffers
+
+    def __call__(self, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+        for buffer, each in zip(self._buffers, rows, strict=True):
+            _fill(buffer, each)
+        return self._function(*self._buffers)
+
+
+class _Recorded:
+    """On a GPU the call is recorded once, as a CUDA graph, and replayed: one launch in place of thousands.
+
+    Everything runs on a stream of its own: copies from pinned memory, the replay, the copy back. The graph reads
+    and writes the same memory each time, so the next call waits for the caller to have taken the result.
+    """
+
+    def __init__(self, function: Function, buffers: Sequence[torch.Tensor], lock: threading.Lock) -> None:
+        self._buffers = buffers
+        self._pinned = [_pinned_like(each) for each in buffers]
+        self._stream = torch.cuda.Stream(buffers[0].device)
+        with lock:
+            self._graph, self._output = self._record(function)
+        self._result = _pinned_like(self._output)
+
+    def _record(self, function: Function) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
+        self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
+        with torch.cuda.stream(self._stream):
+            for _ in range(_WARM_UPS):
+                function(*self._buffers)
+        self._stream.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        # The mode lets other threads go on with what they do on the GPU, allocations too.
+        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            output = function(*self._buffers)
+        return graph, output
+
+    def __call__(self, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+        self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
+        with torch.cuda.stream(self._stream):
+            for buffer, pinned, each in zip(self._buffers, self._pinned, rows, strict=True):
+                self._load(buffer, pinned, each)
+            self._graph.replay()
+            self._result.copy_(self._output, non_blocking=True)
+        self._stream.synchronize()
+        return self._result
+
+    def _load(self, buffer: torch.Tensor, pinned: torch.Tensor, rows: torch.Tensor) -> None:
+        if rows.device.type == "cuda":
+            rows.record_stream(self._stream)
+            _fill(buffer, rows)
+        else:
+            _fill(pinned, rows)
+            buffer.copy_(pinned, non_blocking=True)
+
+
+def _pinned_like(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+
+
+def _fill(buffer: torch.Tensor, rows: torch.Tensor) -> None:
+    """The rows, and the last one again and again: padding that no network can choke on."""
+    buffer[: len(rows)].copy_(rows)
+    if len(rows) < len(buffer):
+        buffer[len(rows) :].copy_(rows[-1:].expand_as(buffer[len(rows) :]))
+
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the CPU's or the GPU's memory was too small."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in text or "Cannot allocate memory" in text
-    )
+    """Whether the CPU's or the GPU's memory was too small, be it as the cause of this error."""
+    return any(_says_out_of_memory(each) for each in _chain(error))
 
 
 def is_sticky(error: BaseException) -> bool:
-    """Whether the CUDA context is lost."""
-    return isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)
+    """Whether the GPU is lost for this process: every further call fails, only a new process helps.
+
+    True also of the `EngineFailed` that such an error becomes.
+    """
+    return not is_out_of_memory(error) and any(_says_lost(each) for each in _chain(error))
+
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory", "STATUS_ALLOC_FAILED")
+_LOST = ("CUDA error", "cuDNN error", "device-side assert")
+
+
+def _says_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+def _says_lost(error: BaseException) -> bool:
+    if isinstance(error, torch.AcceleratorError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _LOST)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and those that it was raised from or during."""
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

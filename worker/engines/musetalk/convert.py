@@ -259,7 +259,7 @@ _DTYPES: Mapping[str, torch.dtype] = {"F16": torch.float16, "F32": torch.float32
 
 def _read_safetensors(path: Path) -> _Source:
     try:
-        file = safe_open(path, framework="pt")
+        file: Any = safe_open(path, framework="pt")
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     except (SafetensorError, OSError, ValueError) as error:
         raise _fault(path, f"the file is damaged ({error})") from error

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -23,6 +23,7 @@ from worker.engines.musetalk.unet import FoldedUnet
 
 logger = logging.getLogger(__name__)
 
+_Network = TypeVar("_Network", bound=nn.Module)
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -60,8 +61,8 @@ class Networks:
         except (RuntimeError, MemoryError) as error:
             raise _loading_failed(error, checkpoints, device, dtype) from error
         return cls(
-            unet=unet.eval().to(memory_format=torch.channels_last),
-            vae=cast(AutoencoderKL, found["vae"].to(memory_format=torch.channels_last)),
+            unet=_channels_last(unet.eval()),
+            vae=cast(AutoencoderKL, _channels_last(found["vae"])),
             whisper=cast(WhisperEncoder, found["whisper"]),
             device=device,
             dtype=dtype,
@@ -85,6 +86,12 @@ def _network(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -
     tensors = {name: checkpoint.tensor(name).to(dtype).to(device) for name in checkpoint.shapes}
     network.load_state_dict(tensors, strict=True, assign=True)
     return network.requires_grad_(False)
+
+
+def _channels_last(network: _Network) -> _Network:
+    """The network with the weights of its convolutions as tensor cores like them."""
+    cast(Any, network).to(memory_format=torch.channels_last)
+    return network
 
 
 def _refuse_what_does_not_fit(checkpoints: Mapping[Part, Checkpoint]) -> None:

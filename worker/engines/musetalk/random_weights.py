@@ -26,7 +26,7 @@ def write(
     The same seed gives the same bytes. The architecture lies in each file's metadata.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = {}
+    files: dict[str, Path] = {}
     for part, architecture in architectures.items():
         files[part] = folder / f"{part}.safetensors"
         _write(files[part], architecture, dtype, seed)

@@ -1,5 +1,7 @@
 """MuseTalk's UNet for the one timestep that it is ever asked for."""
 
+from typing import Any, cast
+
 import torch
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -51,10 +53,11 @@ class FoldedUnet(nn.Module):
             skipped += outputs
         sample = self.mid_block(sample, None, encoder_hidden_states=windows)
         for block in self.up_blocks:
-            count = len(block.resnets)
+            count = len(cast(nn.ModuleList, block.resnets))
             sample = block(sample, skipped[-count:], None, **_attending(block, windows))
             skipped = skipped[:-count]
-        return self.conv_out(self.conv_act(self.conv_norm_out(sample)))
+        redrawn: torch.Tensor = self.conv_out(self.conv_act(self.conv_norm_out(sample)))
+        return redrawn
 
 
 def _attending(block: nn.Module, windows: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -77,12 +80,12 @@ def _refuse_what_cannot_be_folded(unet: UNet2DConditionModel) -> None:
         raise ConfigurationError(f"this UNet cannot be folded for one timestep: it has {', '.join(found)}")
 
 
-def _residual_blocks(unet: nn.Module) -> list[nn.Module]:
+def _residual_blocks(unet: nn.Module) -> list[Any]:
     """Every block that hears of the timestep: 22 in MuseTalk's UNet."""
     return [each for each in unet.modules() if getattr(each, "time_emb_proj", None) is not None]
 
 
-def _is_plain(block: nn.Module) -> bool:
+def _is_plain(block: Any) -> bool:
     return (
         isinstance(block, ResnetBlock2D)
         and block.time_embedding_norm == "default"
@@ -101,10 +104,10 @@ def _fold(unet: UNet2DConditionModel) -> None:
 
 def _embedding_of_step_0(unet: UNet2DConditionModel) -> torch.Tensor:
     """(1, 4 x the channels of the first block) float32, whatever the UNet's precision."""
-    layers = unet.time_embedding
+    layers: Any = unet.time_embedding
     sinusoids = unet.time_proj(torch.zeros(1, device=layers.linear_1.weight.device))
     return _linear(layers.linear_2, layers.act(_linear(layers.linear_1, sinusoids)))
 
 
-def _linear(layer: nn.Module, values: torch.Tensor) -> torch.Tensor:
+def _linear(layer: Any, values: torch.Tensor) -> torch.Tensor:
     return functional.linear(values, layer.weight.float(), layer.bias.float())
