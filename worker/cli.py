@@ -8,7 +8,16 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from contract.checks import Check
@@ -27,7 +36,12 @@ def render(
     video: Annotated[Path, typer.Argument(help="The video, or a still image.")],
     audio: Annotated[Path, typer.Argument(help="The voice: audio, or a video with sound.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the video goes.")],
-    engine: Annotated[EngineName, typer.Option(help="What draws the mouths.")] = "preview",
+    engine: Annotated[
+        EngineName,
+        typer.Option(
+            help="What draws the mouths. MuseTalk needs `dubline models fetch musetalk-v15` (or v1) once."
+        ),
+    ] = "preview",
     sync_mode: Annotated[SyncMode, typer.Option(help="What to do when lengths differ.")] = "bounce",
     face: Annotated[str, typer.Option(help="largest, left, right, or a number from the left.")] = "largest",
     start: Annotated[float, typer.Option(help="Use the video from this second on.")] = 0.0,
@@ -59,47 +73,91 @@ def render(
         console.print(f"warning [{warning.code}]: {warning.message}", style="yellow", markup=False)
 
 
+Wanted = Annotated[
+    list[str] | None,
+    typer.Argument(help="Engines or weights, by name. Default: those of the setting `engine`."),
+]
+
+
 @models.command("list")
 def list_weights() -> None:
-    """The files of weights, where they come from and whether they are here."""
+    """The files of weights, what needs them, where they come from and whether they are here."""
     folder = Settings.read().weights
-    table = Table("weights", "state", "licence", "source", "SHA-256", box=None)
+    table = Table(box=None)
+    for column in ("weights", "of", "size", "state", "licence", "source", "SHA-256"):
+        table.add_column(column, overflow="fold", no_wrap=column not in ("of", "licence", "source"))
     for each in weights.REGISTRY:
-        source = f"{each.source.requirement}: {each.source.file}"
-        table.add_row(each.name, each.state(folder), each.licence, source, each.sha256[:12])
+        size, state = weights.readable(each.size), weights.state(each, folder)
+        table.add_row(
+            each.name, _users(each.name), size, state, each.licence, str(each.source), each.sha256[:12]
+        )
     Console().print(table)
 
 
 @models.command()
-def fetch() -> None:
-    """Fetch what is missing and replace what is wrong."""
-    folder = Settings.read().weights
-    weights.fetch(
-        [each.name for each in weights.REGISTRY],
-        folder,
-        lambda each, state: typer.echo(
-            f"{each.name}: {state}" + ("" if state == "present" else ", fetching")
-        ),
-    )
-    typer.echo(f"all weights are in {folder.expanduser()}")
+def fetch(wanted: Wanted = None) -> None:
+    """Fetch what is missing and replace what is wrong. An interrupted download goes on where it ended."""
+    settings = Settings.read()
+    names = _names(wanted or [settings.engine])
+    with _download_bar(Console(stderr=True)) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def meter(each: weights.Weight, size: int) -> None:
+            if each.name not in tasks:
+                tasks[each.name] = bar.add_task(each.name, total=each.size)
+            bar.update(tasks[each.name], completed=size)
+
+        weights.fetch(names, settings.weights, _say_what_is_fetched, meter)
+    typer.echo(f"{', '.join(names)}: in {settings.weights.expanduser()}")
 
 
 @models.command()
-def verify() -> None:
-    """Hash every file; fails on the first that is missing or wrong."""
-    weights.verify([each.name for each in weights.REGISTRY], Settings.read().weights)
-    typer.echo("all weights are present and right")
+def verify(wanted: Wanted = None) -> None:
+    """Hash every file anew: those named, or the engine's and all others that are here. Fails on the first wrong one."""
+    settings = Settings.read()
+    names = _names(wanted or [settings.engine, *_here(settings.weights)])
+    weights.verify(names, settings.weights)
+    typer.echo(f"{', '.join(names)}: present and right")
 
 
 def checks(settings: Settings) -> Iterable[Check]:
     """What the worker needs of this machine."""
     yield _codecs()
     try:
-        weights.verify(weights.ENGINES[settings.engine], settings.weights)
+        weights.require(settings.engine, settings.weights)
         yield Check("weights", True, f"of {settings.engine}, in {settings.weights}")
     except ConfigurationError as error:
         yield Check("weights", False, error.message, "dubline models fetch")
-    yield Check("GPU", None, f"{settings.engine} runs on the CPU ({platform.machine()})")
+    yield _gpu(settings.engine)
+
+
+def _names(wanted: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(name for each in wanted for name in weights.named(each)))
+
+
+def _here(folder: Path) -> list[str]:
+    return [each.name for each in weights.REGISTRY if each.place(folder).exists()]
+
+
+def _users(name: str) -> str:
+    engines = [engine for engine, names in weights.ENGINES.items() if name in names]
+    options = [f"{option}={value}" for (option, value), extra in weights.EXTRAS.items() if extra == name]
+    return ", ".join(engines + options)
+
+
+def _say_what_is_fetched(each: weights.Weight, state: weights.State) -> None:
+    fetching = "" if state == "present" else f", fetching {weights.readable(each.size)} from {each.source}"
+    typer.echo(f"{each.name}: {state}{fetching}")
+
+
+def _gpu(engine: EngineName) -> Check:
+    if engine == "preview":
+        return Check("GPU", None, f"{engine} runs on the CPU ({platform.machine()})")
+    if Path("/dev/nvidia0").exists():
+        return Check("GPU", True, "an NVIDIA GPU is here")
+    return Check(
+        "GPU", None, f"no NVIDIA GPU is seen; on the CPU {engine} takes minutes for a second of video"
+    )
 
 
 def _options(face: str, **others: Any) -> JobOptions:
@@ -130,4 +188,16 @@ def _bar(console: Console) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
+    )
+
+
+def _download_bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
     )
