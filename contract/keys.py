@@ -4,6 +4,7 @@ BATCHES = "batches/"
 JOBS = "jobs/"
 INPUTS = "inputs/"
 OUTPUTS = "outputs/"
+PREPARED = "prepared/"
 
 
 def rows(batch: str) -> str:
@@ -34,3 +35,8 @@ def uploaded(sha256: str, suffix: str) -> str:
 def output(batch: str, row: str, suffix: str = ".mp4") -> str:
     """A copy under the row's own name, for people who browse the bucket."""
     return f"{OUTPUTS}{batch}/{row}{suffix}"
+
+
+def prepared(entry: str, name: str = "") -> str:
+    """Prepared frames of one source: a cache, which may be emptied at any time. Without a name: their folder."""
+    return f"{PREPARED}{entry}/{name}"

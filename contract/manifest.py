@@ -80,6 +80,10 @@ class Frames(Boundary):
     total: int
     with_face: int
     without_face: int
+    prepared: int = 0
+    """Source frames that this attempt had the engine prepare ..."""
+    reused: int = 0
+    """... and those that an earlier job with the same source had left prepared."""
 
 
 class SyncCheck(Boundary):

@@ -65,6 +65,10 @@ class Settings(BaseSettings):
     scratch: Path | None = None
     """Folder of the staged inputs and the one output; None: the system's temporary folder."""
     weights: Path = Path("~/.cache/dubline/weights")
+    prepared: Path = Path("~/.cache/dubline/prepared")
+    """Folder of what engines know of source frames before they hear a sound, kept for other jobs."""
+    prepared_bytes: Annotated[int, Field(ge=0)] = 20 * GIB
+    """Most that lies there, least recently used go first; 0 keeps nothing, here or in the bucket."""
     threads: Annotated[int, Field(ge=1)] = 4
     """Threads of the encoder. Fixed, not the machine's: x264's bytes depend on it."""
 

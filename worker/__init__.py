@@ -1,9 +1,11 @@
 """From a job to a lip-synced video and its manifest. START HERE: render.py.
 
-app           the process that takes messages; logs: what it says
+app           the process that takes messages; imports: what must be there for that; logs: what it says
 tasks         the life of one delivery; lease, progress: the job is ours while it moves
 attempt       one attempt at a job; stage: files in and out; scratch: their folder; stopwatch: seconds per stage
-render        the story of the video; overlap: its stages side by side; setup: what it needs once
+render        the story of the video; setup: what it needs once
+drawing       new mouths for frames; preparing: what is done once per source frame; overlap: stages side by side
+prepared      source frames that are kept ready for other jobs
 media         decode, normalise, blend, encode; strangers' files only in a child process
 faces         find a face, follow it, say where its mouth is
 engines       draw the mouths

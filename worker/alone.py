@@ -61,8 +61,8 @@ def render_alone(
         raise ConfigurationError(f"{output} is a folder; name a file with --output")
     started, watch = time.perf_counter(), Stopwatch()
     with watch.stage("setup"):
-        weights.fetch(weights.ENGINES[options.engine], settings.weights)
-        tools = set_up(settings)
+        weights.provide(options.engine, settings.weights)
+        tools = set_up(settings, engine=options.engine)
     with _writing(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         folder = TemporaryDirectory(prefix=".dubline-", dir=output.parent)

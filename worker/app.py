@@ -4,19 +4,27 @@ The parent process takes messages and imports nothing heavy; the child that runs
 """
 
 import functools
+import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import Task, signals
 
 from contract.broker import TASK, delivery_tag, make_app
-from contract.errors import DublineError
+from contract.errors import DublineError, EngineFailed
 from contract.job import Delivery
 from contract.ledger import Ledger
 from contract.settings import Settings
 from contract.storage import Storage
 from worker import logs, weights
-from worker.tasks import JobRunner
+from worker.imports import import_all, try_imports
+from worker.progress import JobProgress
+from worker.tasks import Findings, JobRunner, Ticket
+
+if TYPE_CHECKING:
+    from worker.attempt import Workshop
+
+logger = logging.getLogger(__name__)
 
 settings = Settings.read()
 app = make_app(settings)
@@ -25,25 +33,52 @@ app = make_app(settings)
 @app.task(name=TASK, bind=True)
 def render(self: Task, delivery: dict[str, Any]) -> str:
     """Run one delivery to its end; the return value is for Flower alone."""
-    return runner().run(Delivery.model_validate(delivery), delivery_tag(self.request))
+    outcome = child().runner.run(Delivery.model_validate(delivery), delivery_tag(self.request))
+    if child().is_spent:
+        logger.warning("this process ends, and a new one takes the next job: the engine failed in it")
+        raise SystemExit(1)  # Celery replaces the process and delivers again; what was committed stands
+    return outcome
+
+
+class Child:
+    """The process that runs jobs. It imports and sets up what is heavy at its first job."""
+
+    def __init__(self) -> None:
+        self.storage = Storage(settings)
+        self.runner = JobRunner(settings, self.storage, Ledger(settings), self.perform)
+        self.is_spent = False
+        """After a failure of the engine: a CUDA error, for one, stays for as long as its process."""
+
+    def perform(self, ticket: Ticket, progress: JobProgress, findings: Findings) -> None:
+        """One attempt. Raises the errors of contract.errors."""
+        try:
+            self.workshop.perform(ticket, progress, findings)
+        except Exception as error:
+            self.is_spent = isinstance(error, EngineFailed) or not isinstance(error, DublineError)
+            raise
+
+    @functools.cached_property
+    def workshop(self) -> "Workshop":
+        """Raises ConfigurationError where it cannot be imported: the job is handed back, and the log says why."""
+        import_all(settings.engine, settings.weights)
+        from worker.attempt import Workshop
+        from worker.setup import Toolbox
+
+        return Workshop(settings, self.storage, Toolbox(settings, self.storage))
 
 
 @functools.cache
-def runner() -> JobRunner:
-    """This child's job runner, made at its first job."""
-    from worker.attempt import Workshop  # heavy: in the child alone
-    from worker.setup import set_up
-
-    storage = Storage(settings)
-    workshop = Workshop(settings, storage, functools.cache(functools.partial(set_up, settings)))
-    return JobRunner(settings, storage, Ledger(settings), workshop.perform)
+def child() -> Child:
+    """Of this process, made at its first job."""
+    return Child()
 
 
 @signals.worker_init.connect
 def refuse_early(**_: object) -> None:
-    """Before the first message: the weights are here and the store keeps its promise, or the worker ends."""
+    """Before the first message: jobs' imports and weights are here and the store keeps its promise, or the worker ends."""
     try:
-        weights.fetch(weights.ENGINES[settings.engine], settings.weights)
+        try_imports(settings.engine, settings.weights)
+        weights.provide(settings.engine, settings.weights)
         Storage(settings).check()
     except DublineError as error:
         sys.exit(f"error [{error.code}]: {error.message}")

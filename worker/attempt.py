@@ -1,6 +1,7 @@
 """One attempt at one job on this machine: stage in, render, stage out, and a note of everything found."""
 
 import platform
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,10 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
 from contract.errors import ConfigurationError
+from contract.job import EngineName, JobOptions
 from contract.manifest import EngineRecord
 from contract.settings import Settings
 from contract.storage import Storage
 from worker import weights
+from worker.engines.base import Engine
 from worker.progress import JobProgress
 from worker.render import Rendering, Tools, render
 from worker.scratch import PREFIX, held, sweep
@@ -21,21 +24,22 @@ from worker.stopwatch import Stopwatch
 from worker.tasks import Findings, Ticket
 
 SOFTWARE = ("dubline", "av", "ai-edge-litert", "celery", "numpy", "opencv-python-headless", "soxr")
+OPTIONAL = ("torch", "diffusers", "transformers", "onnxruntime", "rtmlib", "uniface")
+"""Named where they took part: where this process has imported them."""
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """Performs tickets; the tools are set up at the first one and stay warm."""
+    """Performs tickets of any engine, with the tools that `tools` gives for its name."""
 
     settings: Settings
     storage: Storage
-    tools: Callable[[], Tools]
+    tools: Callable[[EngineName], Tools]
 
     def perform(self, ticket: Ticket, progress: JobProgress, findings: Findings) -> None:
         """Render the ticket's job and upload what it made. Raises the errors of contract.errors."""
         job = ticket.delivery.row.job
         watch = Stopwatch()
-        findings.software = software()
         findings.device = device()
         try:
             with scratch_folder(self.settings.scratch) as folder:
@@ -45,10 +49,11 @@ class Workshop:
                     )
                 findings.video, findings.audio = video.record, audio.record
                 with watch.stage("setup"):
-                    tools = self.tools()
+                    tools = self.tools(job.options.engine)
+                findings.device = device(tools.engine)
                 output = folder / "video.mp4"
                 rendering = render(video.path, audio.path, output, job.options, tools, progress, watch)
-                note(findings, rendering, video, audio, tools)
+                note(findings, rendering, video, audio, job.options)
                 progress.enter("uploading")
                 with watch.stage("stage_out"):
                     findings.output, curves_key = stage_out(
@@ -63,6 +68,7 @@ class Workshop:
                 findings.sync_check = rendering.sync_check.model_copy(update={"curves_key": curves_key})
         finally:
             findings.timings = watch.seconds()
+            findings.software = software()
 
 
 @contextmanager
@@ -85,11 +91,12 @@ def scratch_folder(parent: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def note(findings: Findings, rendering: Rendering, video: Staged, audio: Staged, tools: Tools) -> None:
+def note(findings: Findings, rendering: Rendering, video: Staged, audio: Staged, options: JobOptions) -> None:
     """Write down what a render found."""
     findings.video = video.record.model_copy(update={"facts": rendering.video})
     findings.audio = audio.record.model_copy(update={"facts": rendering.audio})
-    findings.engine = EngineRecord(name=tools.engine.name, weights=weights.records(tools.engine.name))
+    used = weights.records_of(weights.needed(options))
+    findings.engine = EngineRecord(name=options.engine, weights=used)
     findings.frames = rendering.frames
     findings.sync_check = rendering.sync_check
     findings.warnings = rendering.warnings
@@ -97,9 +104,10 @@ def note(findings: Findings, rendering: Rendering, video: Staged, audio: Staged,
 
 def software() -> dict[str, str]:
     """Versions of what took part."""
-    return {"python": platform.python_version()} | {name: version(name) for name in SOFTWARE}
+    used = SOFTWARE + tuple(name for name in OPTIONAL if name in sys.modules)
+    return {"python": platform.python_version()} | {name: version(name) for name in used}
 
 
-def device() -> str:
-    """What the engine ran on."""
-    return f"cpu {platform.machine()} {platform.system()}"
+def device(engine: Engine | None = None) -> str:
+    """What the engine runs on, by its own word (`device`), else this machine's processor."""
+    return getattr(engine, "device", None) or f"cpu {platform.machine()} {platform.system()}"

@@ -4,6 +4,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -31,7 +32,9 @@ def read_ahead(items: Iterable[Item], depth: int) -> Iterator[Iterator[Item]]:
     """
     ready: queue.Queue[Item | _Failed | type[_End]] = queue.Queue(depth)
     left = threading.Event()
-    thread = threading.Thread(target=_produce, args=(items, ready, left), name="read-ahead", daemon=True)
+    run_here = copy_context().run  # so that the thread's log lines name the job, too
+    produce = (_produce, items, ready, left)
+    thread = threading.Thread(target=run_here, args=produce, name="read-ahead", daemon=True)
     thread.start()
     try:
         yield _consume(ready)
@@ -76,6 +79,26 @@ def _consume(ready: "queue.Queue[Item | _Failed | type[_End]]") -> Iterator[Item
         yield item  # type: ignore[misc]  # neither _Failed nor _End
 
 
+def gathered(
+    items: Iterable[Item], counts: Callable[[Item], bool], size: int, most: int
+) -> Iterator[list[Item]]:
+    """The items in order, in lists with `size` of those that count.
+
+    A list has fewer of them at the end, and where it would grow longer than `most` items. It never waits without
+    one: what comes before the first that counts goes on at once.
+    """
+    waiting: list[Item] = []
+    counted = 0
+    for item in items:
+        waiting.append(item)
+        counted += counts(item)
+        if counted in (0, size) or len(waiting) == most:
+            yield waiting
+            waiting, counted = [], 0
+    if waiting:
+        yield waiting
+
+
 class WriteBehind(Generic[Item]):
     """Calls `write` for each item on a thread of its own, at most `depth` items behind. A context manager.
 
@@ -87,7 +110,8 @@ class WriteBehind(Generic[Item]):
         self._waiting: queue.Queue[Item | type[_End]] = queue.Queue(depth)
         self._error: BaseException | None = None
         self._abandoned = False
-        self._thread = threading.Thread(target=self._run, name="write-behind", daemon=True)
+        run_here = copy_context().run
+        self._thread = threading.Thread(target=run_here, args=(self._run,), name="write-behind", daemon=True)
 
     def put(self, item: Item) -> None:
         """Hand an item over; blocks while the queue is full."""

@@ -1,35 +1,37 @@
 """START HERE: the story of one job, from staged inputs to a finished video.
 
-    audio file ──► read_audio ──► Engine.listen ─────────────┐ one feature a frame
-    video file ──► VideoSource ─► FaceTracker ─► Engine ─► blend ─► VideoWriter ─► video.mp4
-                   └ read ahead ┘ └────── this thread ─────┘ └ write behind ┘
+    audio file ──► read_audio ──► Engine.listen ───────────────┐ one feature a frame
+    video file ──► VideoSource ─► track, prepare ─► generate ─► blend ─► VideoWriter ─► video.mp4
+                   └─ a thread ─┘ └─ a thread ──┘   └a thread┘ └ this ┘ └─ a thread ─┘
 
-Decode, draw and encode run side by side with bounded queues between them: a bounded number of frames is in
-memory, and none ever lies on disk. What grows with length is the sound and the points of the faces, about 0.3 GB
-an hour each.
+All stages run side by side with bounded queues between them: a bounded number of frames is in memory, and none
+ever lies on disk. What grows with length is the sound and the points of the faces, about 0.3 GB an hour each.
+drawing.py is the middle; preparing.py says what is done once per source frame, and prepared/ keeps it for other jobs.
 """
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from contract.errors import NoFace
 from contract.job import JobOptions
 from contract.manifest import Curves, Frames, MediaFacts, SyncCheck, WarningRecord
-from worker.engines.base import Crop, Engine, EngineJob
+from worker.drawing import draw
+from worker.engines.base import Engine, EngineJob, Keeping
 from worker.evaluation.aperture import apertures
 from worker.evaluation.sync import check, curves, loudness
-from worker.faces.face import Face
 from worker.faces.track import FaceModels, FaceTracker
-from worker.media.audio import read_audio
-from worker.media.blend import blend
-from worker.media.frame import Frame
+from worker.media.audio import Audio, read_audio
 from worker.media.limits import Limits
 from worker.media.source import VideoSource
 from worker.media.writer import EncodedFacts, VideoWriter
 from worker.overlap import WriteBehind, read_ahead
+from worker.prepared.entry import Entry, entry_key
+from worker.prepared.shelf import Shelf
+from worker.preparing import Preparer
 from worker.progress import JobProgress
 from worker.stopwatch import Stopwatch
 
@@ -45,6 +47,8 @@ class Tools:
     faces: FaceModels
     limits: Limits
     threads: int
+    shelf: Shelf | None = None
+    """Where prepared frames are kept for other jobs."""
 
 
 @dataclass(frozen=True)
@@ -87,32 +91,16 @@ def render(
         sound = sound.fitted(length)
         with watch.stage("listen"):
             features = engine.listen(sound.samples_16k, length)
-        progress.enter("generating", total=length)
-        cast = Cast(FaceTracker(tools.faces, options.face))
-        with (
-            watch.stage("stream"),
-            VideoWriter(output, source.width, source.height, sound, threads=tools.threads) as writer,
-        ):
-            with (
-                read_ahead(source.frames(length, options.sync_mode), QUEUE_FRAMES) as frames,
-                WriteBehind(writer.write, QUEUE_FRAMES) as behind,
-            ):
-                for frame in draw(frames, features, engine, cast, watch):
-                    behind.put(frame)
-                    progress.advance()
-            encoded = writer.close()
-    if cast.with_face == 0:
-        sought = f"{options.face + 1} usable faces" if isinstance(options.face, int) else "a usable face"
-        raise NoFace(
-            f"none of the {cast.total} frames shows {sought} (face={options.face}); choose another face, video "
-            "or part of it"
-        )
+        job = _Job(engine, options, tools, progress, watch)
+        with job.kept(video, source.source_frames or length) as kept:
+            progress.enter("generating", total=length)
+            encoded, frames = job.film(source, sound, features, kept, output)
     with watch.stage("sync_check"):
         aperture = apertures(output, encoded.frames, tools.faces, tools.limits, options.face, progress.touch)
         loud = loudness(sound.samples_16k, encoded.frames)
     return Rendering(
         encoded=encoded,
-        frames=cast.frames,
+        frames=frames,
         sync_check=check(aperture, loud),
         curves=curves(aperture, loud),
         video=source.facts,
@@ -121,53 +109,74 @@ def render(
     )
 
 
-class Cast:
-    """The face to draw on in every frame: found once per source frame, for it may show again, and remembered."""
+@dataclass(frozen=True)
+class _Job:
+    """One render's companions, which every step of it needs."""
 
-    def __init__(self, tracker: FaceTracker) -> None:
-        self._tracker = tracker
-        self._seen: dict[int, Face | None] = {}
-        self.total = 0
-        self.with_face = 0
+    engine: EngineJob
+    options: JobOptions
+    tools: Tools
+    progress: JobProgress
+    watch: Stopwatch
 
-    @property
-    def frames(self) -> Frames:
-        """The frames so far, with and without a face."""
-        return Frames(total=self.total, with_face=self.with_face, without_face=self.total - self.with_face)
+    @contextmanager
+    def kept(self, video: Path, source_frames: int) -> Iterator[Entry | None]:
+        """What earlier jobs left of the first so many source frames; None for an engine that keeps nothing."""
+        shelf = self.tools.shelf
+        if shelf is None or not isinstance(self.engine, Keeping):
+            yield None
+            return
+        with ExitStack() as stack:
+            with self.watch.stage("gather"):
+                key = entry_key(_sha256(video), self.options, self.engine.depends_on())
+                entry = stack.enter_context(shelf.entry(key, source_frames, self.progress.touch))
+            yield entry
 
-    def find(self, frame: Frame) -> Face | None:
-        """The frame's face, or None; counts the frame."""
-        if frame.source_index not in self._seen:
-            self._seen[frame.source_index] = self._tracker.track(frame)
-        face = self._seen[frame.source_index]
-        self.total += 1
-        self.with_face += face is not None
-        return face
+    def film(
+        self, source: VideoSource, sound: Audio, features: Sequence[Any], kept: Entry | None, output: Path
+    ) -> tuple[EncodedFacts, Frames]:
+        """The finished file, and how many of its frames have a new mouth."""
+        mode, watch = self.options.sync_mode, self.watch
+        is_covered = kept is not None and kept.covers(source.source_frames or len(features))
+        tracker = None if is_covered else FaceTracker(self.tools.faces, self.options.face)
+        preparer = Preparer(self.engine, tracker, kept, watch)
+        with_face = 0
+        with (
+            watch.stage("stream"),
+            VideoWriter(output, source.width, source.height, sound, threads=self.tools.threads) as writer,
+        ):
+            with (
+                read_ahead(source.frames(len(features), mode), QUEUE_FRAMES) as frames,
+                draw(frames, features, self.engine, preparer, watch) as drawn,
+                WriteBehind(writer.write, QUEUE_FRAMES) as behind,
+            ):
+                for frame, has_mouth in drawn:
+                    with_face += has_mouth
+                    behind.put(frame)
+                    self.progress.advance()
+            encoded = writer.close()
+        if kept is not None:
+            kept.finish(source.source_frames)
+        return encoded, self._counted(encoded.frames, with_face, preparer)
+
+    def _counted(self, total: int, with_face: int, preparer: Preparer) -> Frames:
+        """The counts. Raises NoFace where no mouth was drawn."""
+        if with_face == 0:
+            face = self.options.face
+            sought = f"{face + 1} usable faces" if isinstance(face, int) else "a usable face"
+            raise NoFace(
+                f"none of the {total} frames shows {sought} (face={face}); choose another face, video "
+                "or part of it"
+            )
+        return Frames(
+            total=total,
+            with_face=with_face,
+            without_face=total - with_face,
+            prepared=preparer.prepared,
+            reused=preparer.reused,
+        )
 
 
-def draw(
-    frames: Iterable[Frame], features: Iterable[Any], engine: EngineJob, cast: Cast, watch: Stopwatch
-) -> Iterator[Frame]:
-    """The same frames in the same order, with new mouths. Frames without a face keep their place, untouched."""
-    pairs = zip(frames, features, strict=True)
-    while batch := list(islice(pairs, engine.batch_size)):
-        with watch.stage("track"):
-            faces = [cast.find(frame) for frame, _ in batch]
-        drawn = [
-            (frame, face, feature)
-            for (frame, feature), face in zip(batch, faces, strict=True)
-            if face is not None
-        ]
-        with watch.stage("prepare"):
-            prepared = engine.prepare([_crop(frame, face, engine) for frame, face, _ in drawn])
-        with watch.stage("generate"):
-            mouths = engine.generate(prepared, [feature for _, _, feature in drawn])
-        with watch.stage("blend"):
-            for (frame, _, _), mouth in zip(drawn, mouths, strict=True):
-                blend(frame, mouth)
-        yield from (frame for frame, _ in batch)
-
-
-def _crop(frame: Frame, face: Face, engine: EngineJob) -> Crop:
-    box = engine.region(face, frame.width, frame.height)
-    return Crop(frame.rgb(box), box, face, frame.width, frame.height)
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """An attempt on a real store: what is staged, what is uploaded, what the manifest will say."""
 
-import functools
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ from contract.manifest import Curves
 from worker.attempt import Workshop
 from worker.media.writer import EncodedFacts
 from worker.progress import JobProgress
-from worker.setup import set_up
+from worker.setup import Toolbox
 from worker.stage import stage_in, stage_out
 from worker.tasks import Findings, Ticket
 
@@ -42,7 +41,7 @@ def test_an_attempt_uploads_the_video_and_its_curves_and_notes_what_it_found(
     settings, storage, put, weights_folder, tmp_path
 ):
     settings = settings.model_copy(update={"weights": weights_folder, "scratch": tmp_path})
-    workshop = Workshop(settings, storage, functools.partial(set_up, settings))
+    workshop = Workshop(settings, storage, Toolbox(settings, storage))
     voice = put((DEMO / "voice-short.wav").read_bytes())
     findings, work = Findings(), ticket(put((DEMO / "portrait.mp4").read_bytes()), voice)
     workshop.perform(work, JobProgress(), findings)
@@ -64,7 +63,7 @@ def test_a_failed_attempt_notes_its_inputs_and_leaves_the_scratch_folder_empty(
     settings, storage, put, weights_folder, tmp_path
 ):
     settings = settings.model_copy(update={"weights": weights_folder, "scratch": tmp_path})
-    workshop = Workshop(settings, storage, functools.partial(set_up, settings))
+    workshop = Workshop(settings, storage, Toolbox(settings, storage))
     findings = Findings()
     work = ticket(put(b"text, not video"), put((DEMO / "voice-short.wav").read_bytes()))
     with pytest.raises(Exception, match="media"):
@@ -79,7 +78,7 @@ def test_a_scratch_folder_that_cannot_be_made_is_the_worker_s_fault_and_not_the_
 ):
     (tmp_path / "file").write_bytes(b"")
     settings = settings.model_copy(update={"scratch": tmp_path / "file" / "scratch"})
-    workshop = Workshop(settings, storage, functools.partial(set_up, settings))
+    workshop = Workshop(settings, storage, Toolbox(settings, storage))
     with pytest.raises(ConfigurationError, match="DUBLINE_SCRATCH"):
         workshop.perform(ticket(put(b"video"), put(b"audio")), JobProgress(), Findings())
 
