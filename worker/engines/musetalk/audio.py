@@ -23,6 +23,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import WhisperFeatureExtractor
 
+from contract.errors import ResourceExhausted
+from worker.engines.musetalk.batch import is_out_of_memory
 from worker.media.clock import FPS, SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -80,15 +82,22 @@ def hidden_states(samples: NDArray[np.float32], networks: "Networks") -> torch.T
     """(L, 5, 384): what Whisper makes of at most 30 s of sound; L is its whole 20 ms.
 
     The five are the embedding with its positions, what layers 1 to 3 give, and layer 4 after the final norm.
+
+    Raises:
+        ResourceExhausted: memory is too small.
     """
     tokens = len(samples) // _SAMPLES_PER_TOKEN
     if tokens == 0:
         return _zeros(0, networks)
-    mel = log_mel(samples)
-    with networks.lock, torch.no_grad():
-        mel = mel.to(networks.device, networks.dtype)
-        states = networks.whisper(mel, output_hidden_states=True).hidden_states
-        return torch.stack(states, dim=2)[0, :tokens]
+    try:
+        return _encoded(log_mel(samples), networks)[:tokens]
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ResourceExhausted(
+            f"the memory of {networks.device} is too small for Whisper beside what uses it now; "
+            "stop that, or use a larger machine"
+        ) from error
 
 
 def log_mel(samples: NDArray[np.float32]) -> torch.Tensor:
@@ -97,15 +106,23 @@ def log_mel(samples: NDArray[np.float32]) -> torch.Tensor:
     return cast(torch.Tensor, extracted.input_features)
 
 
-def positional_encoding(rows: int, width: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """(rows, width): what is added to a window so that the UNet can tell its rows apart.
+def _encoded(mel: torch.Tensor, networks: "Networks") -> torch.Tensor:
+    with networks.lock, torch.no_grad():
+        mel = mel.to(networks.device, networks.dtype)
+        states = networks.whisper(mel, output_hidden_states=True).hidden_states
+        return torch.stack(states, dim=2)[0]
 
-    sin and cos of position / 10000^(2k/width), "Attention Is All You Need", 3.5; made in float32, then rounded
-    to `dtype`, as upstream does in half precision.
+
+def positions(networks: "Networks") -> torch.Tensor:
+    """(50, 384), of the networks' device and dtype: added to a window, it lets the UNet tell its rows apart.
+
+    sin and cos of row / 10000^(2k/384), "Attention Is All You Need", 3.5; made in float32, then rounded, as upstream
+    does in half precision.
     """
-    position = torch.arange(rows, dtype=torch.float32).unsqueeze(1)
-    angle = position * torch.exp(torch.arange(0, width, 2).float() * (-math.log(10000.0) / width))
-    return torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1).to(device, dtype)
+    rows, width = _SEEN * _states(networks), networks.whisper.config.d_model
+    frequencies = torch.exp(torch.arange(0, width, 2).float() * (-math.log(10000.0) / width))
+    angles = torch.arange(rows).float().unsqueeze(1) * frequencies
+    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1).to(networks.device, networks.dtype)
 
 
 def _segment(samples: NDArray[np.float32], networks: "Networks", number: int) -> torch.Tensor:
@@ -116,9 +133,13 @@ def _segment(samples: NDArray[np.float32], networks: "Networks", number: int) ->
 
 
 def _zeros(tokens: int, networks: "Networks") -> torch.Tensor:
-    config = networks.whisper.config
-    shape = (tokens, config.encoder_layers + 1, config.d_model)
+    shape = (tokens, _states(networks), networks.whisper.config.d_model)
     return torch.zeros(shape, device=networks.device, dtype=networks.dtype)
+
+
+def _states(networks: "Networks") -> int:
+    """Hidden states of a token: what the embedding gives and what each layer gives."""
+    return int(networks.whisper.config.encoder_layers) + 1
 
 
 @cache

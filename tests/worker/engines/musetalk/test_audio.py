@@ -2,13 +2,15 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from benchmarks.golden import signal
-from worker.engines.musetalk.audio import Windows, hidden_states, log_mel, positional_encoding
+from contract.errors import ResourceExhausted
+from worker.engines.musetalk.audio import Windows, hidden_states, log_mel, positions
 
 SECOND = 16_000
 SEGMENT, STRIDE, CONTEXT = 1500, 1000, 250  # tokens of 20 ms
@@ -180,6 +182,27 @@ def test_windows_are_a_sequence(networks):
         windows[25]
 
 
+def test_in_half_precision_windows_are_half_and_near_those_in_single(networks):
+    samples = signal.sound(SECOND)
+    half = replace(networks, whisper=signal.whisper().half(), dtype=torch.float16)
+    windows = Windows(samples, 30, half)
+    assert windows[12].dtype == windows[29].dtype == torch.float16
+    np.testing.assert_allclose(windows[12], Windows(samples, 30, networks)[12], rtol=0, atol=0.05)
+
+
+def test_whispers_want_of_memory_is_the_machines_fault_and_tried_again(networks):
+    def too_much(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    hook = networks.whisper.register_forward_pre_hook(too_much)
+    try:
+        with pytest.raises(ResourceExhausted, match="Whisper"):
+            Windows(signal.sound(SECOND), 25, networks)[0]
+    finally:
+        hook.remove()
+    assert not networks.lock.locked()
+
+
 def test_the_samples_are_let_go_with_the_windows(networks):
     samples = signal.sound(SECOND)
     windows = Windows(samples, 25, networks)
@@ -193,8 +216,8 @@ def test_the_samples_are_let_go_with_the_windows(networks):
         gc.enable()
 
 
-def test_the_positions_are_upstreams_and_in_half_precision_themselves_half(golden):
-    for dtype, name in ((torch.float32, "positions"), (torch.float16, "positions half")):
-        ours = positional_encoding(50, signal.WIDTH, dtype, torch.device("cpu"))
-        np.testing.assert_allclose(ours.numpy(), golden[name], rtol=0, atol=1e-6)
-        assert ours.dtype == dtype
+@pytest.mark.parametrize(("dtype", "name"), [(torch.float32, "positions"), (torch.float16, "positions half")])
+def test_the_positions_are_upstreams_and_in_half_precision_themselves_half(networks, golden, dtype, name):
+    ours = positions(replace(networks, dtype=dtype))
+    assert ours.dtype == dtype
+    np.testing.assert_allclose(ours.numpy(), golden[name], rtol=0, atol=1e-6)
