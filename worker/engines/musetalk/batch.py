@@ -100,7 +100,7 @@ class FixedBatch:
     def _raise_unless_halving_helps(self, error: Exception) -> None:
         if is_sticky(error):
             raise EngineFailed(
-                f"the GPU is lost for this process, which must be recycled ({_first_line(error)})"
+                f"the GPU is lost for this process, which must be recycled ({first_line(error)})"
             ) from error
         if not is_out_of_memory(error):
             raise error
@@ -155,7 +155,7 @@ class _Recorded:
     def __init__(self, function: Function, buffers: Sequence[torch.Tensor], lock: threading.Lock) -> None:
         self._buffers = buffers
         self._pinned = [_pinned_like(each) for each in buffers]
-        self._stream = torch.cuda.Stream(buffers[0].device)
+        self._stream = torch.cuda.Stream(buffers[0].device)  # type: ignore[no-untyped-call]
         with lock:
             self._graph, self._output = self._record(function)
         self._result = _pinned_like(self._output)
@@ -222,7 +222,7 @@ _LOST = ("CUDA error", "cuDNN error", "device-side assert")
 def _says_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+    return any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def _says_lost(error: BaseException) -> bool:
@@ -239,5 +239,6 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ or current.__context__
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What a foreign error says, without what its library adds below."""
     return next(iter(str(error).splitlines()), type(error).__name__)

@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 
 from contract.errors import ConfigurationError
 from worker.engines.musetalk.architecture import Architecture, Shapes
+from worker.engines.musetalk.batch import first_line, is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -262,7 +263,7 @@ def _read_safetensors(path: Path) -> _Source:
         file: Any = safe_open(path, framework="pt")
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     except (SafetensorError, OSError, ValueError) as error:
-        raise _fault(path, f"the file is damaged ({error})") from error
+        raise _damaged(path, error) from error
     return _Source(
         shapes={name: tuple(each.get_shape()) for name, each in slices.items()},
         dtypes={name: _DTYPES.get(each.get_dtype(), torch.uint8) for name, each in slices.items()},
@@ -295,13 +296,15 @@ def _unpickled(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
     except UnpicklingError as error:
         fact = "the file is damaged, or holds code besides tensors, which is never run"
-        raise _fault(path, f"{fact} ({_first_line(error)})") from error
+        raise _fault(path, f"{fact} ({first_line(error)})") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
-        raise _fault(path, f"the file is damaged ({_first_line(error)})") from error
+        raise _damaged(path, error) from error
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+def _damaged(path: Path, error: Exception) -> Exception:
+    if is_out_of_memory(error):
+        return MemoryError(f"{path}: {error}")
+    return _fault(path, f"the file is damaged ({first_line(error)})")
 
 
 # --- names ---

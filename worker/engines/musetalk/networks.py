@@ -17,7 +17,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from contract.errors import ConfigurationError, ResourceExhausted
 from worker.engines.musetalk.architecture import PARTS, Part
-from worker.engines.musetalk.batch import is_out_of_memory, is_sticky
+from worker.engines.musetalk.batch import first_line, is_out_of_memory, is_sticky
 from worker.engines.musetalk.convert import Checkpoint, ready, size
 from worker.engines.musetalk.unet import FoldedUnet
 
@@ -53,13 +53,13 @@ class Networks:
             ResourceExhausted: the memory is there, and others are using it.
         """
         limit_threads()
-        checkpoints = {part: ready(files[part], PARTS[part], dtype) for part in PARTS}
-        _refuse_what_does_not_fit(checkpoints)
         try:
+            checkpoints = {part: ready(files[part], PARTS[part], dtype) for part in PARTS}
+            _refuse_what_does_not_fit(checkpoints)
             found = {part: _network(each, device, dtype) for part, each in checkpoints.items()}
             unet = FoldedUnet(cast(UNet2DConditionModel, found["unet"]))
         except (RuntimeError, MemoryError) as error:
-            raise _loading_failed(error, checkpoints, device, dtype) from error
+            raise _loading_failed(error, device, dtype) from error
         return cls(
             unet=_channels_last(unet.eval()),
             vae=cast(AutoencoderKL, _channels_last(found["vae"])),
@@ -111,22 +111,17 @@ def _refuse_what_does_not_fit(checkpoints: Mapping[Part, Checkpoint]) -> None:
                                  "run `dubline models fetch`")  # fmt: skip
 
 
-def _loading_failed(
-    error: Exception, checkpoints: Mapping[Part, Checkpoint], device: torch.device, dtype: torch.dtype
-) -> Exception:
-    needed = sum(size(each.shapes, dtype) for each in checkpoints.values())
+def _loading_failed(error: Exception, device: torch.device, dtype: torch.dtype) -> Exception:
+    """What a person can do about it, where it is known what that is."""
     if is_out_of_memory(error):
-        there = _memory(device)
-        fact = f"the networks need {needed / 1e9:.1f} GB of {device} memory"
-        if there < 1.2 * needed:
-            return ConfigurationError(
-                f"{fact}, and there are only {there / 1e9:.1f} GB; use a larger machine"
-            )
-        return ResourceExhausted(f"{fact} of {there / 1e9:.1f} GB, but others are using it")
+        needed, there = (sum(size(each.shapes(), dtype) for each in PARTS.values()), _memory(device))
+        fact = f"MuseTalk's networks need {needed / 1e9:.1f} GB of {device} memory"
+        if there < needed:
+            return ConfigurationError(f"{fact}, and there are {there / 1e9:.1f} GB; use a larger machine")
+        return ResourceExhausted(f"{fact}, which others are using; stop them, or use a larger machine")
     if is_sticky(error):
-        return ConfigurationError(
-            f"the GPU cannot be used: {error}; look at `nvidia-smi` and at torch's CUDA version"
-        )
+        fact = f"the GPU cannot be used ({first_line(error)})"
+        return ConfigurationError(f"{fact}; see `nvidia-smi`, and which GPUs this torch was built for")
     return error
 
 

@@ -73,8 +73,9 @@ def _refuse_what_cannot_be_folded(unet: UNet2DConditionModel) -> None:
         "an activation after the timestep": unet.time_embed_act is not None,
         "inputs that are centred": unet.config["center_input_sample"],
         "no cross attention in the middle": not getattr(unet.mid_block, "has_cross_attention", False),
-        "no norm at the end": unet.conv_norm_out is None,
-        "blocks that scale by the timestep": any(not _is_plain(each) for each in _residual_blocks(unet)),
+        "blocks that take the timestep in another way": any(
+            not _is_plain(each) for each in _residual_blocks(unet)
+        ),
     }
     if found := [what for what, is_so in faults.items() if is_so]:
         raise ConfigurationError(f"this UNet cannot be folded for one timestep: it has {', '.join(found)}")
