@@ -1,0 +1,242 @@
+"""One frame from crop to paste, on tiny real networks: nothing but the lower half of the face changes."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from contract.job import JobOptions
+from tests.worker.engines.musetalk import scene
+from worker.engines.base import Keeping
+from worker.engines.musetalk import engine as story
+from worker.engines.musetalk.crop import expanded
+from worker.media.blend import blend
+from worker.media.frame import Box
+from worker.weights import registry
+
+DEFAULT = JobOptions()
+
+
+@pytest.fixture(scope="module")
+def weights_of_tiny_networks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    scene.write_weights(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "REGISTRY", scene.tiny_registry(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def engine(weights_of_tiny_networks):
+    return scene.engine_in(weights_of_tiny_networks)
+
+
+@pytest.fixture(scope="module")
+def first(weights_of_tiny_networks):
+    """The engine of MuseTalk's first release."""
+    return scene.engine_in(weights_of_tiny_networks, "musetalk-v1")
+
+
+@pytest.fixture(scope="module")
+def job(engine):
+    return engine.for_job(DEFAULT)
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return scene.portrait()
+
+
+@pytest.fixture(scope="module")
+def crop(job, picture):
+    return scene.crop_of(job, picture, scene.points())
+
+
+@pytest.fixture(scope="module")
+def prepared(job, crop):
+    (frame,) = job.prepare([crop])
+    return frame
+
+
+@pytest.fixture(scope="module")
+def windows(job):
+    return job.listen(scene.voice(1.0), 25)
+
+
+def test_the_way_of_a_frame_fits_into_one_file_of_under_150_lines():
+    assert len(Path(story.__file__).read_text().splitlines()) < 150
+
+
+def test_a_mouth_changes_the_lower_half_of_the_face_and_nothing_else(job, picture, prepared, windows):
+    (mouth,) = job.generate([prepared], [windows[10]])
+    frame, before = scene.frame_of(picture), scene.frame_of(picture)
+    blend(frame, mouth)
+    face = prepared.box
+    changed = frame.y != before.y
+    inside = np.zeros_like(changed)
+    inside[(face.top + face.bottom) // 2 - 8 : face.bottom, face.left : face.right] = (
+        True  # 8: the blur's reach
+    )
+    assert changed[inside].mean() > 0.2, "a random network draws noise there"
+    assert not changed[~inside].any()
+    chroma = inside[::2, ::2] | inside[1::2, ::2] | inside[::2, 1::2] | inside[1::2, 1::2]
+    for plane, same in ((frame.u, before.u), (frame.v, before.v)):
+        assert not (plane != same)[~chroma].any()
+
+
+def test_what_is_seen_of_the_drawing_is_the_networks_picture_in_the_boxs_size(job, engine, prepared, windows):
+    (mouth,) = job.generate([prepared], [windows[10]])
+    (drawn,) = engine.generator.pictures(prepared.latents[None], windows[10][None])
+    corner = drawn[255, 255].astype(int)
+    row, column = prepared.box.bottom - 1 - mouth.box.top, prepared.box.right - 1 - mouth.box.left
+    assert np.abs(mouth.rgb[row, column].astype(int) - corner).max() <= 60, "linear, not another place"
+    assert mouth.rgb.shape == (*mouth.alpha.shape, 3) == (mouth.box.height, mouth.box.width, 3)
+
+
+def test_a_batch_gives_what_its_frames_give_alone(job, windows):
+    crops = [scene.crop_of(job, *scene.moved(x=3 * step)) for step in range(job.batch_size)]
+    together = job.prepare(crops)
+    alone = [frame for crop in crops for frame in job.prepare([crop])]
+    for one, other in zip(together, alone, strict=True):
+        assert one.box == other.box
+        np.testing.assert_allclose(one.latents, other.latents, atol=1e-5)
+        np.testing.assert_array_equal(one.mask, other.mask)
+    features = list(windows[5 : 5 + job.batch_size])
+    mouths = job.generate(together, features)
+    for frame, feature, mouth in zip(together, features, mouths, strict=True):
+        (same,) = job.generate([frame], [feature])
+        assert np.abs(mouth.rgb.astype(int) - same.rgb.astype(int)).max() <= 1
+
+
+def test_each_mouth_is_that_of_its_own_frame_and_its_own_window(job, windows):
+    frames = [job.prepare([scene.crop_of(job, *scene.moved(x=x))])[0] for x in (0, 40)]
+    one, other = job.generate(frames, [windows[4], windows[12]])
+    other_first, one_last = job.generate(frames[::-1], [windows[12], windows[4]])
+    np.testing.assert_array_equal(one.rgb, one_last.rgb)
+    np.testing.assert_array_equal(other.rgb, other_first.rgb)
+    assert one.box != other.box
+    (unheard,) = job.generate(frames[:1], [windows[12]])
+    assert (unheard.rgb != one.rgb).any(), "another window, another mouth"
+
+
+def test_the_same_job_gives_the_same_bytes_in_another_process_of_the_same_weights(
+    weights_of_tiny_networks, job, crop, prepared, windows
+):
+    other = scene.engine_in(weights_of_tiny_networks).for_job(DEFAULT)
+    (again,) = other.prepare([crop])
+    assert again.latents.tobytes() == prepared.latents.tobytes()
+    (mouth,) = job.generate([prepared], [windows[3]])
+    (same,) = other.generate([again], [other.listen(scene.voice(1.0), 25)[3]])
+    assert (same.rgb.tobytes(), same.alpha.tobytes(), same.box) == (
+        mouth.rgb.tobytes(),
+        mouth.alpha.tobytes(),
+        mouth.box,
+    )
+
+
+def test_there_is_a_window_for_every_frame_and_silence_after_the_voice(job):
+    windows = job.listen(scene.voice(0.4), 25)
+    assert len(windows) == 25
+    assert {each.shape for each in windows} == {windows[0].shape}
+    assert not windows[24].any() and windows[9].any()
+
+
+def test_a_job_with_the_mesh_looks_at_the_faces_box_and_no_further(job, prepared, crop):
+    assert crop.box == prepared.box.even_within(512, 512)
+
+
+def test_a_job_with_upstreams_mask_looks_at_all_that_its_network_is_shown(engine, crop, prepared):
+    job = engine.for_job(JobOptions(mask="bisenet"))
+    assert job.region(crop.face, 512, 512) == expanded(prepared.box).even_within(512, 512)
+    _, points = scene.moved(x=-150)
+    region = job.region(replace(crop.face, points=points), 512, 512)
+    assert region.left == 0 and region.right <= 512
+
+
+def test_a_job_with_upstreams_landmarks_looks_at_the_whole_frame(engine, crop):
+    assert engine.for_job(JobOptions(landmarks="dwpose")).region(crop.face, 640, 360) == Box(0, 0, 640, 360)
+
+
+def test_v15_reaches_below_the_chin_by_the_margin_and_takes_no_shift(engine, crop, prepared):
+    (wider,) = _prepared(engine, crop, extra_margin=17)
+    (shifted,) = _prepared(engine, crop, bbox_shift=9)
+    assert wider.box == replace(prepared.box, bottom=prepared.box.bottom + 7)
+    assert shifted.box == prepared.box
+
+
+def test_v1_takes_the_shift_and_no_margin(engine, first, crop, prepared):
+    (plain,) = _prepared(first, crop)
+    (shifted,) = _prepared(first, crop, bbox_shift=9)
+    (wider,) = _prepared(first, crop, extra_margin=17)
+    assert plain.box == replace(prepared.box, bottom=prepared.box.bottom - 10)
+    assert shifted.box == replace(plain.box, top=plain.box.top + 18)
+    assert wider.box == plain.box
+
+
+def _prepared(engine, crop, **options):
+    job = engine.for_job(JobOptions(**options))
+    rgb = scene.portrait()
+    return job.prepare([scene.crop_of(job, rgb, crop.face.points)])
+
+
+def test_the_variants_draw_with_their_own_networks(engine, first, prepared, windows):
+    (one,), (other,) = (
+        each.generator.pictures(prepared.latents[None], windows[5][None]) for each in (engine, first)
+    )
+    assert (one != other).any()
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (1, 0), (0, 1), (1, 1)])
+def test_a_face_off_the_chroma_grid_is_drawn_in_its_place_and_no_pixel_beside_it(job, windows, x, y):
+    rgb, points = scene.moved(x=x, y=y)
+    (frame,) = job.prepare([scene.crop_of(job, rgb, points)])
+    (mouth,) = job.generate([frame], [windows[0]])
+    face, box = frame.box, mouth.box
+    assert box == face.even_within(512, 512)
+    inside = np.s_[face.top - box.top : face.bottom - box.top, face.left - box.left : face.right - box.left]
+    np.testing.assert_array_equal(np.rint(mouth.alpha[inside] * 255), frame.mask)
+    beside = np.ones(mouth.alpha.shape, bool)
+    beside[inside] = False
+    assert not mouth.alpha[beside].any()
+
+
+def test_a_face_without_a_box_is_none_and_its_neighbours_keep_their_places(job, crop):
+    rgb, gone = scene.moved(x=-1000)
+    nowhere = scene.crop_of(job, rgb, gone)
+    before, none, after, last = job.prepare([crop, nowhere, crop, nowhere])
+    assert none is None and last is None
+    assert before.latents.tobytes() == after.latents.tobytes()
+    assert job.prepare([nowhere]) == [None]
+
+
+def test_no_frames_give_no_mouths(job):
+    assert (job.prepare([]), job.generate([], [])) == ([], [])
+
+
+def test_a_gpus_work_is_recorded_before_the_first_job(weights_of_tiny_networks):
+    engine = scene.engine_in(weights_of_tiny_networks)
+    engine.warm_up()  # on a CPU nobody calls it
+    assert torch.equal(
+        torch.from_numpy(
+            engine.generator.pictures(
+                np.zeros((1, 8, 32, 32), np.float32), torch.zeros(1, 50, scene.tiny.WIDTH)
+            )
+        ),
+        torch.from_numpy(
+            engine.generator.pictures(
+                np.zeros((1, 8, 32, 32), np.float32), torch.zeros(1, 50, scene.tiny.WIDTH)
+            )
+        ),
+    )
+
+
+def test_prepared_frames_are_kept_and_come_back_bit_for_bit(job, prepared, windows):
+    assert isinstance(job, Keeping)
+    arrays = {name: np.array(array) for name, array in job.pack(prepared).items()}
+    again = job.unpack(arrays)
+    assert again.box == prepared.box
+    assert all(type(edge) is int for edge in (again.box.left, again.box.bottom))
+    (one,), (other,) = job.generate([prepared], [windows[7]]), job.generate([again], [windows[7]])
+    assert (one.rgb.tobytes(), one.alpha.tobytes()) == (other.rgb.tobytes(), other.alpha.tobytes())
