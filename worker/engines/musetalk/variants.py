@@ -29,7 +29,7 @@ class Variant:
 
 V15 = Variant(
     name="musetalk-v15",
-    unet_weights="musetalk-v15-unet",
+    unet_weights="unet-v15",
     uses_margin=True,
     uses_shift=False,
     parsing="jaw",
@@ -37,7 +37,7 @@ V15 = Variant(
 )
 V1 = Variant(
     name="musetalk-v1",
-    unet_weights="musetalk-v1-unet",
+    unet_weights="unet-v1",
     uses_margin=False,
     uses_shift=True,
     parsing="raw",
