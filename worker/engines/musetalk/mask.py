@@ -28,6 +28,11 @@ NOSE_RING = (
     *(326, 327, 294, 358, 279, 420, 456, 419, 351),
 )
 """Ring of mesh points: from the bridge's top down the viewer's left side and up the right."""
+EYE_RINGS = (
+    (226, 247, 30, 29, 27, 28, 56, 190, 243, 112, 26, 22, 23, 24, 110, 25),
+    (446, 467, 260, 259, 257, 258, 286, 414, 463, 341, 256, 252, 253, 254, 339, 255),
+)
+"""Rings around each eye, lids and lashes included."""
 _SHIFT = 4  # binary places of the polygons' corners: 1/16 pixel
 
 
@@ -37,15 +42,18 @@ def from_mesh(
     """`alpha` of a face from its mesh, (468, 2) float32, in a frame of that size.
 
     Other than with upstream's classes, little of it is left at the box's edges (under 3 %), so that none is seen;
-    but at the frame's edges it stays whole.
+    but at the frame's edges it stays whole. And no hole of nose or mouth grows when the cheeks are made narrower.
     """
     square = square_around(box)
     within = _inset(box, blur_radius(square), width, height)
-    return alpha(mesh_labels(points, square), box, square, mode, cheek_width, within)
+    return _softened(drawn(mesh_labels(points, square), mode, cheek_width, solid=True), box, square, within)
 
 
 def mesh_labels(points: Points, expanded: Box) -> Pixels:
-    """The (512, 512) uint8 class map of the square, from (468, 2) float32 mesh points in frame pixels."""
+    """The (512, 512) uint8 class map of the square, from (468, 2) float32 mesh points in frame pixels.
+
+    The eyes count as nose, which is never drawn anew: on a tilted head one may lie in the lower half.
+    """
     labels = np.zeros((SIDE, SIDE), dtype=np.uint8)
     places = (with_chin(points) - (expanded.left, expanded.top)) * (SIDE / expanded.width) - 0.5
     corners = np.round(places * 2**_SHIFT).astype(np.int32)
@@ -53,25 +61,41 @@ def mesh_labels(points: Points, expanded: Box) -> Pixels:
     for ring, label in (
         (oval, SKIN),
         (corners[np.array(NOSE_RING)], NOSE),
+        *((corners[np.array(ring)], NOSE) for ring in EYE_RINGS),
         (corners[np.array(OUTER_LIPS)], MOUTH),
     ):
         cv2.fillPoly(labels, [ring], label, shift=_SHIFT)
     return labels
 
 
-def alpha(
-    labels: Pixels, box: Box, expanded: Box, mode: ParsingMode, cheek_width: int, within: Box | None = None
-) -> Floats:
+def alpha(labels: Pixels, box: Box, expanded: Box, mode: ParsingMode, cheek_width: int) -> Floats:
     """How much of the drawing is seen in each pixel of `box`, (h, w) float32, 0 to 1.
 
-    `labels` is the (512, 512) uint8 class map of the square `expanded` (see `crop.expanded`). The mask is cut to
-    `within` before it is blurred; to the whole box where None, as upstream does.
+    `labels` is the (512, 512) uint8 class map of the square `expanded` (see `crop.expanded`).
     """
-    picture = Image.fromarray(drawn(labels, mode, cheek_width))
-    mask = np.asarray(picture.resize((expanded.width, expanded.height)))  # bicubic, and averaging
-    kept = within or box
-    half = max(kept.top, expanded.top + expanded.height // 2)
-    lower = Box(kept.left, min(half, kept.bottom), kept.right, kept.bottom)
+    return _softened(drawn(labels, mode, cheek_width), box, expanded, box)
+
+
+def drawn(labels: Pixels, mode: ParsingMode, cheek_width: int, solid: bool = False) -> Pixels:
+    """255 where a class map's mouth and skin are drawn anew, else 0; of its shape, uint8.
+
+    Where `solid`, nose and mouth are no holes in the skin while its outline is moved.
+    """
+    mouth = np.isin(labels, (MOUTH, UPPER_LIP, LOWER_LIP))
+    skin = labels == SKIN
+    if mode == "jaw":
+        ground = skin | mouth | (labels == NOSE) if solid else skin
+        skin = (_jaw(ground.astype(np.uint8) * 255, cheek_width) == 255) & (labels != NOSE)
+    return np.where(skin | mouth, np.uint8(255), np.uint8(0))
+
+
+def _softened(picture: Pixels, box: Box, expanded: Box, within: Box) -> Floats:
+    """The lower half of the square's mask, (512, 512) uint8, cut to `within`, blurred, and seen through `box`."""
+    mask = np.asarray(
+        Image.fromarray(picture).resize((expanded.width, expanded.height))  # bicubic, and averaging
+    )
+    half = max(within.top, expanded.top + expanded.height // 2)
+    lower = Box(within.left, min(half, within.bottom), within.right, within.bottom)
     radius = blur_radius(expanded)
     padded = np.zeros((box.height + 2 * radius, box.width + 2 * radius), dtype=np.uint8)
     padded[_slices(lower, box.left - radius, box.top - radius)] = mask[
@@ -79,15 +103,6 @@ def alpha(
     ]
     blurred = cv2.GaussianBlur(padded, (2 * radius + 1, 2 * radius + 1), 0)
     return np.asarray(blurred[radius : radius + box.height, radius : radius + box.width] / np.float32(255))
-
-
-def drawn(labels: Pixels, mode: ParsingMode, cheek_width: int) -> Pixels:
-    """255 where a class map's mouth and skin are drawn anew, else 0; of its shape, uint8."""
-    mouth = np.isin(labels, (MOUTH, UPPER_LIP, LOWER_LIP))
-    skin = labels == SKIN
-    if mode == "jaw":
-        skin = (_jaw(skin.astype(np.uint8) * 255, cheek_width) == 255) & (labels != NOSE)
-    return np.where(skin | mouth, np.uint8(255), np.uint8(0))
 
 
 def blur_radius(expanded: Box) -> int:

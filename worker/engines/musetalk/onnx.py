@@ -24,7 +24,7 @@ def optional(option: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise ConfigurationError(
-            f"{option} needs {error.name}, which is not installed; `pip install 'dubline[upstream]'`"
+            f"{option} needs {error.name or 'a library'}, which is not installed ({error}); `pip install 'dubline[upstream]'`"
         ) from error
 
 

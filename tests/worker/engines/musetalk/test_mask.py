@@ -122,6 +122,35 @@ def test_a_mask_stays_whole_where_the_chin_leaves_the_frame(portrait):
     assert alpha[-1, int(points[14, 0]) - box.left] > 0.95
 
 
+def test_a_sliver_of_a_face_gets_a_mask_of_its_size(portrait):
+    points = posed(portrait, 300, narrow=0.04)
+    box, alpha = drawn(points)
+    assert box.width < 16
+    assert alpha.shape == (box.height, box.width)
+    assert np.all(np.isfinite(alpha))
+
+
+def test_an_eye_is_never_drawn_anew_however_the_head_is_tilted(portrait):
+    points = posed(portrait, 200, degrees=-60)
+    eyes = points[[159, 145, 386, 374]].reshape(2, 2, 2).mean(axis=1)
+    for variant in (V15, V1):
+        box, alpha = drawn(points, variant, variant.parsing)
+        inside = [(eye - (box.left, box.top)).astype(int) for eye in eyes]
+        assert max(row for _, row in inside) > box.height / 2  # one lies in the half that is drawn
+        assert max(alpha[row, column] for column, row in inside) < 0.1
+
+
+def test_no_hole_grows_around_the_mouth_of_a_solid_face():
+    """A mouth beside the middle, where upstream's rule narrows what is around it."""
+    labels = np.zeros((512, 512), np.uint8)
+    labels[60:450, 60:450] = mask.SKIN
+    labels[280:360, 330:400] = mask.MOUTH
+    holed, solid = (mask.drawn(labels, "jaw", 90, solid=each) for each in (False, True))
+    assert holed[320, 410] == 0
+    assert solid[320, 410] == 255
+    assert np.all(solid[holed == 255] == 255)
+
+
 def test_upstreams_jaw_spares_the_cheeks_and_reaches_over_the_chin():
     labels = np.zeros((512, 512), np.uint8)
     labels[100:400, 100:412] = mask.SKIN
