@@ -63,8 +63,10 @@ def _check(session: Any, path: Path, inputs: Sequence[int], outputs: Sequence[Se
         )
 
 
-def _fits(found: Sequence[Any], wanted: Sequence[int]) -> bool:
-    """Sizes that the file leaves open, by a name or None, fit any."""
+def _fits(found: Sequence[Any] | None, wanted: Sequence[int]) -> bool:
+    """Sizes that the file leaves open, by a name or None, fit any; so does a shape that it says nothing of."""
+    if not found:
+        return True
     return len(found) == len(wanted) and all(
         size == asked for size, asked in zip(found, wanted, strict=True) if isinstance(size, int)
     )

@@ -40,8 +40,11 @@ def tensor(name: str, value: np.ndarray) -> Proto:
     return sizes + field(2, FLOAT) + field(8, name.encode()) + field(9, value.astype("<f4").tobytes())
 
 
-def value_info(name: str, shape: tuple[int, ...]) -> Proto:
-    sizes = b"".join(field(1, field(1, each)) for each in shape)
+def value_info(name: str, shape: tuple[int | str, ...]) -> Proto:
+    """A size may be a name: it is open."""
+    sizes = b"".join(
+        field(1, field(1, each) if isinstance(each, int) else field(2, each.encode())) for each in shape
+    )
     return field(1, name.encode()) + field(2, field(1, field(1, FLOAT) + field(2, sizes)))
 
 

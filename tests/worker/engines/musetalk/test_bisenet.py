@@ -13,7 +13,7 @@ from worker.media.frame import Box
 GOLDEN = Path(__file__).parent / "golden_faces.npz"
 
 
-def network(path, side=512, classes=19):
+def network(path, side=512, classes=19, batch=1):
     """Class 1 is red, 2 green, 3 blue, 0 dark; all others never."""
     kernel, bias = np.zeros((classes, 3, 1, 1)), np.full(classes, -9.0)
     kernel[1:4, :, 0, 0] = np.eye(3) - 0.4
@@ -22,8 +22,8 @@ def network(path, side=512, classes=19):
         path,
         [onnx_file.node("Conv", ["image", "kernel", "bias"], "classes", kernel_shape=[1, 1])],
         {"kernel": kernel, "bias": bias},
-        {"image": (1, 3, side, side)},
-        {"classes": (1, classes, side, side)},
+        {"image": (batch, 3, side, side)},
+        {"classes": (batch, classes, side, side)},
     )
 
 
@@ -80,6 +80,11 @@ def test_a_file_that_is_no_network_is_refused_by_name(tmp_path):
 def test_another_network_is_refused_by_name(tmp_path, side, classes):
     with pytest.raises(ConfigurationError, match=r"other\.onnx is another network: .*19, 512, 512"):
         FaceParsing(network(tmp_path / "other.onnx", side, classes))
+
+
+def test_a_size_that_the_file_leaves_open_fits(tmp_path):
+    parsing = FaceParsing(network(tmp_path / "open.onnx", batch="batch"))
+    assert parsing.labels(np.full((20, 20, 3), (250, 0, 0), np.uint8))[256, 256] == 1
 
 
 def test_a_network_that_fails_is_the_engines_failure(tmp_path):
