@@ -89,16 +89,23 @@ def ready(path: Path, architecture: Architecture, dtype: torch.dtype) -> Checkpo
     copy = path.with_name(f"{path.name}.{PRECISIONS[dtype]}.safetensors")
     if usable := _usable(copy, path, architecture):
         return usable
+    # The original is let go before the copy is opened: both are counted as memory where that is counted strictly.
+    return _unconverted(path, architecture, copy, dtype) or Checkpoint.open(copy, architecture)
+
+
+def _unconverted(path: Path, architecture: Architecture, copy: Path, dtype: torch.dtype) -> Checkpoint | None:
+    """The original where it is to be used as it is; else None, and the copy is there."""
     original = Checkpoint.open(path, architecture)
     if original.stored == {dtype} and not original.is_pickle:
         return original
     try:
-        return _converted(original, copy, dtype)
+        _convert(original, copy, dtype)
     except OSError as error:
         if error.errno in _UNWRITABLE:
             logger.warning("%s is read as it is, slowly: its folder cannot be written", path)
             return original
         raise _no_room(original, copy, dtype, error) from error
+    return None
 
 
 def write(target: IO[bytes], shapes: Shapes, dtype: torch.dtype, tensor: Callable[[str], torch.Tensor],
@@ -111,7 +118,7 @@ def write(target: IO[bytes], shapes: Shapes, dtype: torch.dtype, tensor: Callabl
     target.write(_header(shapes, dtype, metadata))
     for name in shapes:
         values = tensor(name).to(dtype).contiguous()
-        if not torch.isfinite(values).all():
+        if not torch.stack(values.aminmax()).isfinite().all():  # both are nan where any value is
             raise ConfigurationError(f"tensor {name} holds values that are no numbers in {PRECISIONS[dtype]}")
         target.write(values.numpy().data)
 
@@ -159,10 +166,10 @@ def _fingerprint(path: Path) -> str:
     return f"{status.st_size} bytes, {status.st_mtime_ns} ns"
 
 
-def _converted(original: Checkpoint, copy: Path, dtype: torch.dtype) -> Checkpoint:
+def _convert(original: Checkpoint, copy: Path, dtype: torch.dtype) -> None:
     with _alone(copy.with_name(copy.name + ".part")) as part:
-        if usable := _usable(copy, original.path, original.architecture):  # another process was faster
-            return usable
+        if _usable(copy, original.path, original.architecture):  # another process was faster
+            return
         logger.info("converting %s once to %s", original.path, copy.name)
         metadata = {
             "config": json.dumps(original.architecture.config),
@@ -175,7 +182,6 @@ def _converted(original: Checkpoint, copy: Path, dtype: torch.dtype) -> Checkpoi
         part.flush()
         os.fsync(part.fileno())
         Path(part.name).replace(copy)
-    return Checkpoint.open(copy, original.architecture)
 
 
 @contextmanager
@@ -262,7 +268,7 @@ def _read_safetensors(path: Path) -> _Source:
     try:
         file: Any = safe_open(path, framework="pt")
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise _damaged(path, error) from error
     return _Source(
         shapes={name: tuple(each.get_shape()) for name, each in slices.items()},
