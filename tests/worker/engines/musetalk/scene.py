@@ -49,10 +49,19 @@ def points():
 
 def moved(x=0.0, y=0.0, scale=1.0, squeeze=1.0, size=(512, 512)):
     """The portrait and its points, scaled about the nose, squeezed along x, moved by (x, y), in a frame of that size."""
+    return _placed(np.diag([scale * squeeze, scale]), np.array([x, y]), size)
+
+
+def turned(degrees):
+    """The portrait and its points, turned clockwise about the nose."""
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return _placed(np.array([[cos, -sin], [sin, cos]]), np.zeros(2), (512, 512))
+
+
+def _placed(linear, shift, size):
     mesh = points()
     nose = mesh[4].astype(np.float64)
-    linear = np.diag([scale * squeeze, scale])
-    matrix = np.column_stack([linear, nose - linear @ nose + np.array([x, y])])
+    matrix = np.column_stack([linear, nose - linear @ nose + shift])
     rgb = cv2.warpAffine(portrait(), matrix, size, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
     return rgb, (mesh @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
 
