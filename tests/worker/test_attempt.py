@@ -1,6 +1,9 @@
 """An attempt on a real store: what is staged, what is uploaded, what the manifest will say."""
 
 import hashlib
+import io
+import wave
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,10 +13,11 @@ from contract import keys
 from contract.errors import ConfigurationError, EmptyInput, InputChanged, InputNotFound
 from contract.job import Delivery, Job, JobOptions, Row, Source
 from contract.manifest import Curves
-from worker.attempt import Workshop
+from tests.worker.still import KeepingEngine
+from worker.attempt import Workshop, device, software
 from worker.media.writer import EncodedFacts
 from worker.progress import JobProgress
-from worker.setup import Toolbox
+from worker.setup import ENGINES, Toolbox
 from worker.stage import stage_in, stage_out
 from worker.tasks import Findings, Ticket
 
@@ -117,3 +121,105 @@ def test_one_file_that_is_video_and_audio_is_staged_once(storage, put, tmp_path)
     video, audio = stage_in(storage, Job(video=source, audio=source), tmp_path, 1 << 20, JobProgress())
     assert video == audio
     assert [path.name for path in tmp_path.iterdir()] == ["video"]
+
+
+# One face with many voices
+
+
+def voice(seconds):
+    """The beginning of the demo's voice."""
+    whole = io.BytesIO()
+    with wave.open(str(DEMO / "voice-short.wav")) as long, wave.open(whole, "wb") as short:
+        short.setparams(long.getparams())
+        short.writeframes(long.readframes(round(seconds * long.getframerate())))
+    return whole.getvalue()
+
+
+@pytest.fixture
+def keeping(settings, storage, weights_folder, tmp_path, monkeypatch):
+    """A workshop of a machine of that name, and the engine of it that counts."""
+
+    def workshop(machine, **others):
+        engine = KeepingEngine()
+        monkeypatch.setitem(ENGINES, "preview", lambda *_: engine)
+        here = {"weights": weights_folder, "scratch": tmp_path / "scratch", "prepared": tmp_path / machine}
+        mine = settings.model_copy(update=here | others)
+        tools = Toolbox(mine, storage)
+        tools("preview")
+        return Workshop(mine, storage, tools), engine
+
+    return workshop
+
+
+def performed(workshop, storage, video, audio, **options):
+    findings = Findings()
+    workshop.perform(ticket(video, audio, **options), JobProgress(), findings)
+    return findings, storage.get(findings.output.key)
+
+
+def test_a_face_with_many_voices_is_prepared_once_and_its_videos_are_the_same_bytes(keeping, storage, put):
+    """The source part has 20 frames; the voices ask for 10, 30 (it bounces) and 25 of them."""
+    video, part = put((DEMO / "portrait.mp4").read_bytes()), {"start": 0.4, "end": 1.2}
+    voices = [put(voice(seconds)) for seconds in (0.4, 1.2, 1.0)]
+    workshop, engine = keeping("one")
+    done = [performed(workshop, storage, video, each, **part) for each in voices]
+    counts = [(each.frames.prepared, each.frames.reused) for each, _ in done]
+    assert counts == [(10, 0), (10, 10), (0, 20)]
+    assert sum(engine.prepared) == 20
+    assert ["track" in each.timings for each, _ in done] == [True, True, False]
+    forgetful, _ = keeping("none", prepared_bytes=0)
+    for each, (_, made) in zip(voices, done, strict=True):
+        findings, made_alone = performed(forgetful, storage, video, each, **part)
+        assert made_alone == made
+        assert findings.frames.prepared >= 10 and findings.frames.reused == 0
+
+
+def test_another_machine_prepares_nothing_and_another_release_of_the_engine_everything(keeping, storage, put):
+    video, sound = put((DEMO / "portrait.mp4").read_bytes()), put(voice(0.4))
+    _, made = performed(keeping("one")[0], storage, video, sound)
+    workshop, engine = keeping("two")
+    assert performed(workshop, storage, video, sound)[1] == made
+    assert engine.prepared == []
+    engine.version = "2"
+    assert performed(workshop, storage, video, sound)[1] == made
+    assert sum(engine.prepared) == 10
+
+
+def test_two_workers_at_once_prepare_one_source_and_make_the_same_video(keeping, storage, put):
+    video, sound = put((DEMO / "portrait.mp4").read_bytes()), put(voice(0.8))
+    workshops = [keeping("shared")[0], keeping("shared")[0], keeping("another")[0]]
+    with ThreadPoolExecutor(3) as threads:
+        jobs = [threads.submit(performed, each, storage, video, sound) for each in workshops]
+        first, *others = [each.result()[1] for each in jobs]
+    assert others == [first, first]
+
+
+def test_a_still_is_prepared_once_for_all(keeping, storage, put):
+    workshop, engine = keeping("one")
+    still = put((DEMO / "still.jpg").read_bytes())
+    for seconds in (0.4, 1.2):
+        findings, _ = performed(workshop, storage, still, put(voice(seconds)))
+        assert findings.frames.with_face == findings.frames.total == seconds * 25
+    assert engine.prepared == [1]
+
+
+def test_a_shelf_that_cannot_be_used_fails_no_job_and_the_manifest_says_where_it_ran(
+    keeping, storage, put, tmp_path, caplog
+):
+    (tmp_path / "file").touch()
+    workshop, engine = keeping("file")
+    findings, _ = performed(workshop, storage, put((DEMO / "still.jpg").read_bytes()), put(voice(0.4)))
+    assert (findings.frames.prepared, findings.frames.reused) == (1, 0)
+    assert "no prepared frames are kept" in caplog.text
+    assert findings.device == engine.device == "a test's own"
+    assert device().startswith("cpu ")
+    assert {"python", "dubline", "av", "numpy"} <= set(findings.software)
+
+
+def test_optional_libraries_are_named_only_where_they_were_imported(monkeypatch):
+    import sys
+
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setitem(sys.modules, "uniface", sys)
+    assert "torch" not in software()
+    assert "uniface" in software()

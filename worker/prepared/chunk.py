@@ -1,6 +1,7 @@
 """One file of prepared frames: safetensors, with a digest of its content."""
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,9 +73,10 @@ def write_chunk(path: Path, key: str, span: Span, frames: Sequence[Arrays | None
     tensors = {_FACES: np.array([each is not None for each in frames], np.uint8)}
     for index, arrays in enumerate(frames):
         for name, array in (arrays or {}).items():
-            tensors[f"{index}.{name}"] = np.ascontiguousarray(array)
+            tensors[f"{index}.{name}"] = np.asarray(array, order="C")
     digest = _digest((name, tensors[name]) for name in sorted(tensors))
-    about = {"format": _FORMAT, "key": key, "span": span.name, "sha256": digest}
+    # all in one, for safetensors writes several in any order
+    about = {_FORMAT: json.dumps({"key": key, "span": span.name, "sha256": digest})}
     try:
         save_file(tensors, path, metadata=about)
     except SafetensorError as error:  # its own name for what the disk says
@@ -93,14 +95,14 @@ class Chunk:
         self._path = path
         try:
             self._file = cast(Any, safe_open(path, framework="numpy"))  # its stub has no types
-            self._about = self._file.metadata() or {}
+            about = dict(json.loads((self._file.metadata() or {}).get(_FORMAT, "{}")))
             self._names = sorted(self._file.keys())
             self._faces = self._file.get_tensor(_FACES)
-        except (OSError, SafetensorError) as error:
+        except (OSError, ValueError, TypeError, SafetensorError) as error:
             raise ChunkDamaged(f"{path} cannot be read: {error}") from error
-        named = self._about.get("format"), self._about.get("key"), self._about.get("span")
-        if named != (_FORMAT, key, span.name) or self._faces.shape != (span.count,):
+        if (about.get("key"), about.get("span"), self._faces.shape) != (key, span.name, (span.count,)):
             raise ChunkDamaged(f"{path} holds something else")
+        self._sha256 = about.get("sha256")
 
     def verify(self) -> None:
         """Hash all of it.
@@ -112,7 +114,7 @@ class Chunk:
             found = _digest((name, self._file.get_tensor(name)) for name in self._names)
         except (OSError, SafetensorError) as error:
             raise ChunkDamaged(f"{self._path} cannot be read: {error}") from error
-        if found != self._about.get("sha256"):
+        if found != self._sha256:
             raise ChunkDamaged(f"{self._path} is damaged")
 
     def frame(self, source_index: int) -> Arrays | None:
