@@ -26,6 +26,7 @@ from contract.job import EngineName, JobOptions, SyncMode
 from contract.ledger import Progress as Now
 from contract.settings import Settings
 from worker import weights
+from worker.weights import registry
 
 models = typer.Typer(
     name="models", help="List, fetch and verify the weights of the networks.", no_args_is_help=True
@@ -73,6 +74,9 @@ def render(
         console.print(f"warning [{warning.code}]: {warning.message}", style="yellow", markup=False)
 
 
+ROW_COLUMNS = 200
+"""Of the list's rows, however narrow the terminal: it may wrap them, but nothing is cut."""
+
 Wanted = Annotated[
     list[str] | None,
     typer.Argument(help="Engines or weights, by name. Default: those of the setting `engine`."),
@@ -83,15 +87,12 @@ Wanted = Annotated[
 def list_weights() -> None:
     """The files of weights, what needs them, where they come from and whether they are here."""
     folder = Settings.read().weights
-    table = Table(box=None)
-    for column in ("weights", "of", "size", "state", "licence", "source", "SHA-256"):
-        table.add_column(column, overflow="fold", no_wrap=column not in ("of", "licence", "source"))
-    for each in weights.REGISTRY:
-        size, state = weights.readable(each.size), weights.state(each, folder)
-        table.add_row(
-            each.name, _users(each.name), size, state, each.licence, str(each.source), each.sha256[:12]
-        )
-    Console().print(table)
+    table = Table("weights", "state", "size", "SHA-256", "of", "licence", "source", box=None)
+    for each in registry.REGISTRY:
+        state, size = weights.state(each, folder), weights.readable(each.size)
+        users, source = _users(each.name), str(each.source)
+        table.add_row(each.name, state, size, each.sha256[:12], users, each.licence, source)
+    Console(width=ROW_COLUMNS).print(table)
 
 
 @models.command()
@@ -136,7 +137,7 @@ def _names(wanted: Iterable[str]) -> list[str]:
 
 
 def _here(folder: Path) -> list[str]:
-    return [each.name for each in weights.REGISTRY if each.place(folder).exists()]
+    return [each.name for each in registry.REGISTRY if each.place(folder).exists()]
 
 
 def _users(name: str) -> str:

@@ -135,13 +135,13 @@ def complete(
             one is kept for the next time.
     """
     _check_room(part, wanted)
-    failures = 0
+    failures, farthest = 0, part.size
     while part.size < wanted.size:
-        before = part.size
         try:
             _continue(part, wanted, locate(), meter)
         except Interrupted as error:
-            failures = 0 if part.size > before else failures + 1
+            failures = 0 if part.size > farthest else failures + 1
+            farthest = max(farthest, part.size)
             if failures == ATTEMPTS:
                 raise ConfigurationError(_given_up(part, wanted, error)) from error
             time.sleep(WAIT_SECONDS * 2 ** (failures - 1) if failures else 0)

@@ -4,7 +4,9 @@ huggingface_hub is asked for that alone (endpoint, token, mirrors are its busine
 2.4 that library throws a partial file away, and 3.4 GB should not start anew. Nothing here sends telemetry or needs xet.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from contract.errors import ConfigurationError
@@ -36,9 +38,10 @@ def locate(wanted: Weight, source: Hub) -> Address:
     url = hf_hub_url(
         source.repository, source.file, revision=source.commit, endpoint=os.environ.get("HF_ENDPOINT") or None
     )
-    headers = build_hf_headers(headers=_AGENT)  # and the user's own token, if there is one
     try:
-        found = get_hf_file_metadata(url, headers=dict(headers))
+        with _quiet():
+            headers = build_hf_headers(headers=_AGENT)  # and the user's own token, if there is one
+            found = get_hf_file_metadata(url, headers=headers)
     except OfflineModeIsEnabled as error:
         raise ConfigurationError(
             f"weights {wanted.name} cannot be fetched while HF_HUB_OFFLINE is set: unset it"
@@ -52,6 +55,21 @@ def locate(wanted: Weight, source: Hub) -> Address:
     _agree(wanted, source, url, (found.commit_hash, found.etag, found.size))
     same_host = urlsplit(found.location)[:2] == urlsplit(url)[:2]
     return Address(found.location, headers if same_host else _AGENT)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """As HF_HUB_DISABLE_TELEMETRY, which the library reads once, at its import.
+
+    Without it, even a request for metadata first downloads a list of programs that may be driving this one.
+    """
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_DISABLE_TELEMETRY = constants.HF_HUB_DISABLE_TELEMETRY, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_DISABLE_TELEMETRY = before
 
 
 def _refusal(url: str, wanted: Weight, status: int) -> str:

@@ -3,6 +3,8 @@
 import hashlib
 import re
 import secrets
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -184,3 +186,31 @@ def parsing(hub, use, content):
     )
     use(entry)
     return entry
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from worker import weights
+from worker.weights import Hub, Url, Weight, registry
+entry = {entry!r}
+registry.REGISTRY = (entry,)
+{before}
+weights.fetch([entry.name], Path(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def fetch_in_a_process():
+    """Starts a process that fetches the entry, the whole of its registry, after running the line `before`."""
+    running = []
+
+    def start(entry, cache, before="", **options):
+        script = SCRIPT.format(entry=entry, before=before)
+        running.append(subprocess.Popen([sys.executable, "-c", script, str(cache)], text=True, **options))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
