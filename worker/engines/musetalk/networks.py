@@ -132,30 +132,32 @@ def _memory(device: torch.device) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def limit_threads(root: Path = _CGROUPS) -> int:
-    """How many threads torch computes with from now on: never more than the cores this process may use.
+def limit_threads(group: Path | None = None) -> int:
+    """How many threads torch computes with from now on: never more than `cores`.
 
     torch counts the machine's cores. In a container with a part of them its threads take each other's time.
     """
-    threads = min(torch.get_num_threads(), cores(root))
+    threads = min(torch.get_num_threads(), cores(group))
     torch.set_num_threads(threads)
     return threads
 
 
-def cores(root: Path = _CGROUPS) -> int:
-    """The cores this process may use: by its affinity and by the quota of its control group (version 2)."""
+def cores(group: Path | None = None) -> int:
+    """The cores this process may use: by its affinity, and by the quotas of its control group (version 2).
+
+    `group` is that group's folder; of those above it the smallest quota counts, rounded up.
+    """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, _quota(root)))
+    folder = group or _own_group()
+    return max(1, min(allowed, *(_quota_of(each / "cpu.max") for each in (folder, *folder.parents))))
 
 
-def _quota(root: Path) -> int:
-    """The smallest quota of this process's control group and those above it, rounded up."""
+def _own_group() -> Path:
     try:
-        own = Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip()
-    except OSError:
-        own = "/"
-    folder = root / own.lstrip("/")
-    return min(_quota_of(each / "cpu.max") for each in (folder, *folder.parents) if each.is_relative_to(root))
+        listing = Path("/proc/self/cgroup").read_text()
+    except OSError:  # not Linux
+        return _CGROUPS
+    return _CGROUPS / listing.rpartition("::")[2].strip().lstrip("/")
 
 
 def _quota_of(file: Path) -> int:
