@@ -52,10 +52,12 @@ class MuseTalkEngine:
         names = {"unet": unet, "vae": "vae", "whisper": "whisper-tiny"}
         files = {part: weights.path(name, self._folder) for part, name in names.items()}
         self.networks = Networks.load(files, *choose_device())
-        self.batch_size = GPU_BATCH if self.networks.device.type == "cuda" else CPU_BATCH
+        on_gpu = self.networks.device.type == "cuda"
+        self.device = torch.cuda.get_device_name(self.networks.device) if on_gpu else None
+        self.batch_size = GPU_BATCH if on_gpu else CPU_BATCH
         self.conditioner = Conditioner(self.networks, self.batch_size)
         self.generator = Generator(self.networks, self.batch_size)
-        if self.networks.device.type == "cuda":
+        if on_gpu:
             self.warm_up()
 
     def warm_up(self) -> None:

@@ -1,40 +1,17 @@
 """A portrait (NASA, public domain; see demo/LICENCES.md), its mesh, and an engine with tiny networks to draw on it."""
 
-import hashlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from tests.worker.engines.musetalk import tiny
 from worker.engines.base import Crop
 from worker.engines.musetalk.engine import MuseTalkEngine
 from worker.faces.face import Face
 from worker.media.frame import Frame
-from worker.weights import registry
 
 PORTRAIT = Path(__file__).parents[4] / "demo" / "portrait.jpg"
 POINTS = Path(__file__).parents[1] / "preview" / "portrait_points.npy"
-REVISIONS = {"unet-v15": "tiny-v15", "unet-v1": "tiny-v1", "vae": "tiny", "whisper-tiny": "tiny"}
-PARTS = {"unet-v15": "unet", "unet-v1": "unet", "vae": "vae", "whisper-tiny": "whisper"}
-
-
-def write_weights(folder):
-    """Tiny networks as files where the cache folder of weights has the real ones; the variants' UNets differ."""
-    for seed, revision in enumerate(("tiny-v1", "tiny-v15", "tiny")):
-        tiny.write(folder / revision, seed=seed)
-
-
-def tiny_registry(folder):
-    """The registry with those files in place of the real ones. Only what `write_weights` wrote is let in."""
-    return tuple(_entry(each, folder) if each.name in REVISIONS else each for each in registry.REGISTRY)
-
-
-def _entry(real, folder):
-    source = registry.Url(f"http://nowhere.invalid/{PARTS[real.name]}.safetensors")
-    content = (folder / REVISIONS[real.name] / f"{PARTS[real.name]}.safetensors").read_bytes()
-    sha256 = hashlib.sha256(content).hexdigest()
-    return registry.Weight(real.name, REVISIONS[real.name], source, sha256, len(content), "none")
 
 
 def portrait():

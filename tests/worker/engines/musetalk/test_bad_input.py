@@ -8,7 +8,7 @@ import torch
 
 from contract.errors import ConfigurationError, ResourceExhausted, TemporaryFailure
 from contract.job import JobOptions
-from tests.worker.engines.musetalk import scene
+from tests.worker.engines.musetalk import scene, tiny_registry
 from worker.engines.musetalk.conditioning import Conditioner
 from worker.engines.musetalk.generator import Generator
 from worker.media.blend import blend
@@ -22,26 +22,26 @@ HOURS = 3600 * 16_000  # samples
 def folder(tmp_path_factory):
     """Tiny weights where the real ones belong."""
     folder = tmp_path_factory.mktemp("weights")
-    scene.write_weights(folder)
+    tiny_registry.write_weights(folder)
     return folder
 
 
 @pytest.fixture(autouse=True)
 def _tiny_registry(folder, monkeypatch):
-    monkeypatch.setattr(registry, "REGISTRY", scene.tiny_registry(folder))
+    monkeypatch.setattr(registry, "REGISTRY", tiny_registry.of(folder))
 
 
 @pytest.fixture(scope="module")
 def engine(folder):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "REGISTRY", scene.tiny_registry(folder))
+        patch.setattr(registry, "REGISTRY", tiny_registry.of(folder))
         return scene.engine_in(folder)
 
 
 @pytest.fixture(params=["musetalk-v15", "musetalk-v1"], scope="module")
 def job(request, folder):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "REGISTRY", scene.tiny_registry(folder))
+        patch.setattr(registry, "REGISTRY", tiny_registry.of(folder))
         return scene.engine_in(folder, request.param).for_job(DEFAULT)
 
 
@@ -164,14 +164,14 @@ def test_a_shift_beyond_the_face_leaves_it_alone_or_draws_within_the_frame(folde
 @pytest.fixture
 def spoilt(tmp_path):
     """A folder of tiny weights to spoil, and the UNet's file there."""
-    scene.write_weights(tmp_path)
+    tiny_registry.write_weights(tmp_path)
     return tmp_path, tmp_path / "tiny-v15" / "unet.safetensors"
 
 
 def refused(folder, monkeypatch=None):
     """What setting up says of the weights of that folder; they count as the registry's own with a monkeypatch."""
     if monkeypatch:
-        monkeypatch.setattr(registry, "REGISTRY", scene.tiny_registry(folder))
+        monkeypatch.setattr(registry, "REGISTRY", tiny_registry.of(folder))
     with pytest.raises(ConfigurationError) as raised:
         scene.engine_in(folder)
     return raised.value.message

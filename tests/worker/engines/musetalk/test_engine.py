@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from contract.job import JobOptions
-from tests.worker.engines.musetalk import scene
+from tests.worker.engines.musetalk import scene, tiny_registry
 from worker.engines.base import Keeping
 from worker.engines.musetalk import engine as story
 from worker.engines.musetalk.crop import expanded
@@ -22,9 +22,9 @@ DEFAULT = JobOptions()
 @pytest.fixture(scope="module")
 def weights_of_tiny_networks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
-    scene.write_weights(folder)
+    tiny_registry.write_weights(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "REGISTRY", scene.tiny_registry(folder))
+        patch.setattr(registry, "REGISTRY", tiny_registry.of(folder))
         yield folder
 
 
