@@ -172,10 +172,10 @@ def _open(address: Address, part: Part) -> http.client.HTTPResponse:
     try:
         return urllib.request.urlopen(request, timeout=SILENT_SECONDS)  # type: ignore[no-any-return]  # noqa: S310
     except urllib.error.HTTPError as error:
+        if error.code in _TEMPORARY:
+            raise Interrupted(f"{_host(address)} answers {error.code}") from error
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            part.clear()  # what has come is no part of what lies there
-        if error.code in {*_TEMPORARY, http.client.REQUESTED_RANGE_NOT_SATISFIABLE}:
-            raise Interrupted(f"the server answers {error.code}") from error
+            part.clear()  # the file there ends before what is asked for: it is another one
         raise ConfigurationError(
             f"{_host(address)} answers {error.code} {error.reason}; try again later, or check HF_ENDPOINT"
         ) from error
@@ -192,7 +192,7 @@ def _chunk(response: http.client.HTTPResponse) -> bytes:
 
 def _host(address: Address) -> str:
     """All of an address that may be shown: the rest may be a signature."""
-    return urlsplit(address.url).netloc
+    return urlsplit(address.url).netloc.rpartition("@")[2]
 
 
 def _check_room(part: Part, wanted: Weight) -> None:

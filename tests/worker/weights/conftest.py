@@ -51,6 +51,8 @@ class StandIn:
     """What is left after a cut waits for this, with the connection open, where `hanging` is set."""
     hanging: bool = False
     redirect: bool = True
+    """The answer to a question for metadata names the other host; `moved`: only the one to a download does."""
+    moved: bool = False
     port: int = 0
 
     @property
@@ -90,6 +92,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self._note()
+        if self.hub.moved and "/resolve/" in self.path:
+            there = self.path.split("/resolve/")[-1]
+            return self._answer(302, {"Location": f"http://localhost:{self.hub.port}/lfs/{there}"})
         key = self.path.split("?")[0].removeprefix("/lfs/").split("/resolve/")[-1]
         content = self.hub.files.get(key)
         if content is None:

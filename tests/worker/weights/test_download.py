@@ -103,10 +103,11 @@ def test_a_server_that_does_not_stop_fills_no_disk(hub, parsing, cache, content)
     assert files(cache) == []
 
 
-def test_a_shorter_file_than_the_registrys_is_given_up(hub, parsing, cache, content):
+def test_a_shorter_file_than_the_registrys_is_refused_and_not_kept(hub, parsing, cache, content):
     hub.files["release/parsing.onnx"] = content[:-10]
-    with pytest.raises(ConfigurationError, match=r"could not be fetched from http.*"):
+    with pytest.raises(ConfigurationError, match=r"answers 416"):
         weights.fetch(["parsing"], cache)
+    assert hub.starts == [0, len(content) - 10] and files(cache) == []
 
 
 def test_a_plain_address_is_checked_and_resumed_just_the_same(hub, parsing, cache, content):

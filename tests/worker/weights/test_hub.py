@@ -56,6 +56,17 @@ def test_a_mirror_that_serves_the_file_itself_gets_the_token_for_it_too(hub, une
     assert [headers["authorization"] for _, _, headers in hub.asked] == ["Bearer hf_secret"] * 2
 
 
+def test_a_token_does_not_follow_a_redirect_to_another_host(hub, unet, cache, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    hub.redirect, hub.moved, hub.cut = False, True, [1000]
+    weights.fetch(["unet"], cache)
+    assert {path.split("/")[1]: "authorization" in headers for _, path, headers in hub.asked} == {
+        "lab": True,
+        "lfs": False,
+    }
+    assert [headers["range"] for path, headers in hub.gets if "lfs" in path] == ["bytes=0-", "bytes=1000-"]
+
+
 @pytest.mark.parametrize(
     ("claim", "message"),
     [
