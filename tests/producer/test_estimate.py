@@ -2,6 +2,7 @@ import wave
 
 import pytest
 
+from contract.job import ENGINES
 from contract.settings import Settings
 from producer.check import check
 from producer.estimate import PACES, estimate
@@ -54,3 +55,10 @@ def test_the_assumptions_name_the_pace_its_source_and_the_price(expect, tmp_path
     text = " ".join(expect("a.wav", price_per_hour=2.5, currency="EUR").assumptions)
     assert PACES["preview"].source in text
     assert "2.5 EUR an hour" in text
+
+
+def test_every_engine_has_a_pace_and_musetalks_says_that_nobody_measured_it():
+    assert set(PACES) == set(ENGINES)
+    assert all(
+        "assumed, not measured on a GPU" in PACES[engine].source for engine in ENGINES if "musetalk" in engine
+    )

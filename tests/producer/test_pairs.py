@@ -188,7 +188,11 @@ def test_a_bad_row_is_named_with_its_line_and_its_words(read, tmp_path, row, mes
 
 
 OPTIONS = [
-    ("engine", "wav2lop", "engine is 'wav2lop'; it must be preview in this version"),
+    (
+        "engine",
+        "wav2lop",
+        "engine is 'wav2lop'; it must be preview, musetalk-v15 or musetalk-v1 in this version",
+    ),
     ("sync_mode", "bounc", "sync_mode is 'bounc'; it must be bounce, loop, cut, freeze or silence"),
     ("face", "up", "face is 'up'; it must be largest, left, right or a whole number from 0 to 99"),
     ("face", "100", "face is '100'; it must be largest, left, right or a whole number from 0 to 99"),
