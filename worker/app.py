@@ -17,9 +17,9 @@ from contract.ledger import Ledger
 from contract.settings import Settings
 from contract.storage import Storage
 from worker import logs, weights
-from worker.imports import import_all, try_imports
 from worker.progress import JobProgress
 from worker.tasks import Findings, JobRunner, Ticket
+from worker.tryout import import_all, try_out
 
 if TYPE_CHECKING:
     from worker.attempt import Workshop
@@ -43,9 +43,10 @@ def render(self: Task, delivery: dict[str, Any]) -> str:
 class Child:
     """The process that runs jobs. It imports and sets up what is heavy at its first job."""
 
-    def __init__(self) -> None:
-        self.storage = Storage(settings)
-        self.runner = JobRunner(settings, self.storage, Ledger(settings), self.perform)
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._storage = Storage(settings)
+        self.runner = JobRunner(settings, self._storage, Ledger(settings), self.perform)
         self.is_spent = False
         """After a failure of the engine: a CUDA error, for one, stays for as long as its process."""
 
@@ -60,24 +61,24 @@ class Child:
     @functools.cached_property
     def workshop(self) -> "Workshop":
         """Raises ConfigurationError where it cannot be imported: the job is handed back, and the log says why."""
-        import_all(settings.engine, settings.weights)
+        import_all(self._settings.engine, self._settings.weights)
         from worker.attempt import Workshop
         from worker.setup import Toolbox
 
-        return Workshop(settings, self.storage, Toolbox(settings, self.storage))
+        return Workshop(self._settings, self._storage, Toolbox(self._settings, self._storage))
 
 
 @functools.cache
 def child() -> Child:
     """Of this process, made at its first job."""
-    return Child()
+    return Child(settings)
 
 
 @signals.worker_init.connect
 def refuse_early(**_: object) -> None:
     """Before the first message: jobs' imports and weights are here and the store keeps its promise, or the worker ends."""
     try:
-        try_imports(settings.engine, settings.weights)
+        try_out(settings.engine, settings.weights)
         weights.provide(settings.engine, settings.weights)
         Storage(settings).check()
     except DublineError as error:

@@ -1,27 +1,32 @@
-"""Whether what jobs need can be imported, tried in a process of its own: a worker's parent imports nothing heavy."""
+"""Whether this machine can run jobs, tried in a process of its own: a worker's parent imports nothing heavy."""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from pathlib import Path
 
-from contract.errors import ConfigurationError
+from contract.errors import ConfigurationError, InputRejected
 from contract.job import EngineName
 
 
-def try_imports(engine: EngineName, weights: Path) -> None:
-    """Return when all was imported; nothing of it stays in this process.
+def try_out(engine: EngineName, weights: Path) -> None:
+    """Return when all that jobs need was imported, and the codecs did their work; nothing of it stays in this process.
 
     Raises:
-        ConfigurationError: something is not installed, is broken, or ends the process that imports it.
+        ConfigurationError: something is not installed, is broken, or ends the process that uses it.
     """
     spawned = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(max_workers=1, mp_context=spawned) as process:
-            process.submit(import_all, engine, weights).result()
+            process.submit(_try_out, engine, weights).result()
     except BrokenProcessPool as error:
         raise ConfigurationError(
             f"importing what jobs of {engine} need ends the process; install dubline[worker] anew on this machine"
+        ) from error
+    except InputRejected as error:  # of a file of our own
+        raise ConfigurationError(
+            f"the codecs do not work: {error.message}; pip install --force-reinstall av"
         ) from error
 
 
@@ -32,10 +37,17 @@ def import_all(engine: EngineName, weights: Path) -> None:
         ConfigurationError: something is not installed or is broken.
     """
     try:
-        from worker import attempt as attempt
+        import_module("worker.attempt")
         from worker.setup import ENGINES
     except (ImportError, OSError) as error:  # OSError: a library that a library needs
         raise ConfigurationError(
             f"what jobs need cannot be imported ({error}); pip install 'dubline[worker]'"
         ) from error
     ENGINES[engine](engine, weights)
+
+
+def _try_out(engine: EngineName, weights: Path) -> None:
+    import_all(engine, weights)
+    from worker.media.trial import trial
+
+    trial()
