@@ -108,8 +108,13 @@ def _unconverted(path: Path, architecture: Architecture, copy: Path, dtype: torc
     return None
 
 
-def write(target: IO[bytes], shapes: Shapes, dtype: torch.dtype, tensor: Callable[[str], torch.Tensor],
-          metadata: Mapping[str, str]) -> None:  # fmt: skip
+def write(
+    target: IO[bytes],
+    shapes: Shapes,
+    dtype: torch.dtype,
+    tensor: Callable[[str], torch.Tensor],
+    metadata: Mapping[str, str],
+) -> None:
     """Write a safetensors file, one tensor in memory at a time.
 
     Raises:
@@ -260,8 +265,12 @@ def _what_it_is(start: bytes) -> str:
     return f"it begins with {start[:8]!r}"
 
 
-_DTYPES: Mapping[str, torch.dtype] = {"F16": torch.float16, "F32": torch.float32, "BF16": torch.bfloat16,
-                                      "F64": torch.float64}  # fmt: skip
+_DTYPES: Mapping[str, torch.dtype] = {
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+}
 
 
 def _read_safetensors(path: Path) -> _Source:

@@ -31,8 +31,9 @@ _CGROUPS = Path("/sys/fs/cgroup")
 class Networks:
     """The networks of one process, shared by its threads.
 
-    They are read-only, so any thread may run any of them at any time. `lock` is held while a CUDA graph is
-    captured (batch.py): one capture at a time, and on CUDA a thread that runs a network outside a `FixedBatch` should hold it too.
+    They are read-only, so any thread may run any of them while others do. `lock` is held while a CUDA graph is
+    recorded (batch.py), one at a time; recorded calls need it no more. On a GPU, whoever runs a network without a
+    `FixedBatch` holds it too.
     """
 
     unet: FoldedUnet
@@ -107,8 +108,8 @@ def _refuse_what_does_not_fit(checkpoints: Mapping[Part, Checkpoint]) -> None:
         faults.append(f"the UNet listens to {attention[1]} channels, Whisper gives {sound}")
     if faults:
         paths = ", ".join(str(each.path) for each in checkpoints.values())
-        raise ConfigurationError(f"these weights do not fit together: {'; '.join(faults)} ({paths}); "
-                                 "run `dubline models fetch`")  # fmt: skip
+        fact = f"these weights do not fit together: {'; '.join(faults)} ({paths})"
+        raise ConfigurationError(f"{fact}; run `dubline models fetch`")
 
 
 def _loading_failed(error: Exception, device: torch.device, dtype: torch.dtype) -> Exception:
