@@ -48,8 +48,7 @@ class MuseTalkEngine:
 
     def setup(self) -> None:
         """Load the networks, on the GPU if there is one."""
-        (unet,) = (each for each in weights.ENGINES[self.name] if each.startswith("unet"))
-        names = {"unet": unet, "vae": "vae", "whisper": "whisper-tiny"}
+        names = {"unet": self.variant.unet_weights, "vae": "vae", "whisper": "whisper-tiny"}
         files = {part: weights.path(name, self._folder) for part, name in names.items()}
         self.networks = Networks.load(files, *choose_device())
         on_gpu = self.networks.device.type == "cuda"

@@ -12,9 +12,11 @@ from tests.worker.engines.musetalk import scene, tiny_registry
 from worker.engines.base import Keeping
 from worker.engines.musetalk import engine as story
 from worker.engines.musetalk.crop import expanded
+from worker.engines.musetalk.landmarks import points68
+from worker.engines.musetalk.variants import VARIANTS
 from worker.media.blend import blend
 from worker.media.frame import Box
-from worker.weights import registry
+from worker.weights import ENGINES, registry
 
 DEFAULT = JobOptions()
 
@@ -67,6 +69,11 @@ def windows(job):
 
 def test_the_way_of_a_frame_fits_into_one_file_of_under_150_lines():
     assert len(Path(story.__file__).read_text().splitlines()) < 150
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_weights_that_a_variant_loads_are_those_that_its_engine_is_said_to_need(name):
+    assert {VARIANTS[name].unet_weights, "vae", "whisper-tiny"} <= set(ENGINES[name])
 
 
 def test_a_mouth_changes_the_lower_half_of_the_face_and_nothing_else(job, picture, prepared, windows):
@@ -167,6 +174,68 @@ def test_a_job_with_upstreams_mask_looks_at_all_that_its_network_is_shown(engine
 
 def test_a_job_with_upstreams_landmarks_looks_at_the_whole_frame(engine, crop):
     assert engine.for_job(JobOptions(landmarks="dwpose")).region(crop.face, 640, 360) == Box(0, 0, 640, 360)
+
+
+class UpstreamsPoints:
+    """What finds points in a whole frame, and this time finds those of the mesh, moved."""
+
+    def __init__(self, points):
+        self.points = points
+
+    def points68(self, rgb):
+        assert rgb.shape == (512, 512, 3), "the whole frame"
+        return self.points
+
+
+@pytest.fixture
+def with_upstreams(weights_of_tiny_networks):
+    """An engine whose job has upstream's landmarks or mask, as the test has them."""
+
+    def build(options, **networks):
+        engine = scene.engine_in(weights_of_tiny_networks)
+        for name, network in networks.items():
+            setattr(engine, name, lambda network=network: network)
+        return engine.for_job(JobOptions(**options))
+
+    return build
+
+
+def test_upstreams_landmarks_make_the_box_in_place_of_the_mesh(with_upstreams, crop, prepared, picture):
+    seen = UpstreamsPoints(points68(crop.face.points) + np.float32(12))
+    job = with_upstreams({"landmarks": "dwpose"}, dwpose=seen)
+    (moved,) = job.prepare([scene.crop_of(job, picture, crop.face.points)])
+    assert (moved.box.left, moved.box.bottom) == (prepared.box.left + 12, prepared.box.bottom + 12)
+
+
+def test_a_frame_in_which_upstreams_landmarks_see_nothing_is_left_alone(with_upstreams, crop, picture):
+    job = with_upstreams({"landmarks": "dwpose"}, dwpose=UpstreamsPoints(None))
+    assert job.prepare([scene.crop_of(job, picture, crop.face.points)]) == [None]
+
+
+class UpstreamsClasses:
+    """Says that all of a face's expanded crop is one class, and keeps what it was shown."""
+
+    def __init__(self, label):
+        self.label, self.shown = label, []
+
+    def labels(self, rgb):
+        self.shown.append(rgb)
+        return np.full((512, 512), self.label, np.uint8)
+
+
+def test_upstreams_classes_make_the_mask_in_place_of_the_mesh(with_upstreams, crop, prepared, picture):
+    skin, background = UpstreamsClasses(1), UpstreamsClasses(0)
+    masks = []
+    for seen in (skin, background):
+        job = with_upstreams({"mask": "bisenet", "parsing_mode": "raw"}, bisenet=seen)
+        (frame,) = job.prepare([scene.crop_of(job, picture, crop.face.points)])
+        masks.append(frame.mask)
+    square = expanded(prepared.box)
+    np.testing.assert_array_equal(
+        skin.shown[0], picture[square.top : square.bottom, square.left : square.right]
+    )
+    assert masks[0][-40:-20, 10:-10].min() == 255, "raw draws all skin of the lower half"
+    assert not masks[1].any(), "and nothing else"
 
 
 def test_v15_reaches_below_the_chin_by_the_margin_and_takes_no_shift(engine, crop, prepared):
