@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 import pytest
 
-from worker.overlap import WriteBehind, read_ahead
+from worker.overlap import WriteBehind, gathered, read_ahead
 
 
 def test_items_come_in_order_and_all_of_them():
@@ -104,3 +105,42 @@ def test_after_an_error_in_the_block_what_waits_is_dropped():
     with pytest.raises(KeyError):
         abandon()
     assert written == [0]
+
+
+def test_threads_know_what_their_starter_knew() -> None:
+    """The log's lines name the job by a context variable."""
+    at_hand: ContextVar[str] = ContextVar("at_hand", default="-")
+    token = at_hand.set("job 1")
+    written: list[str] = []
+    with (
+        read_ahead((at_hand.get() for _ in range(2)), depth=1) as ahead,
+        WriteBehind(lambda _: written.append(at_hand.get()), depth=1) as behind,
+    ):
+        for item in ahead:
+            written.append(item)
+            behind.put(item)
+    at_hand.reset(token)
+    assert written == ["job 1"] * 4
+
+
+@pytest.mark.parametrize(
+    ("items", "lists"),
+    [
+        ("", []),
+        ("xxxxx", ["xx", "xx", "x"]),
+        ("..x.x.", [".", ".", "x.x", "."]),
+        ("x......x", ["x....", ".", ".", "x"]),
+        ("x.", ["x."]),
+    ],
+)
+def test_lists_are_full_of_what_counts_and_never_long(items: str, lists: list[str]) -> None:
+    got = gathered(items, lambda each: each == "x", size=2, most=5)
+    assert ["".join(each) for each in got] == lists
+
+
+def test_what_does_not_count_waits_for_nothing() -> None:
+    def endless() -> Iterator[str]:
+        yield "."
+        raise AssertionError("asked for more")
+
+    assert next(gathered(endless(), lambda each: each == "x", size=2, most=5)) == ["."]
