@@ -70,7 +70,7 @@ class MuseTalkEngine:
 
 
 class MuseTalkJob:
-    """An `EngineJob`, and `Keeping`: its prepared frames cost more than all that follows."""
+    """An `EngineJob`, and `Keeping`: two fifths of a frame's arithmetic is in what is prepared of it."""
 
     def __init__(self, engine: MuseTalkEngine, options: JobOptions) -> None:
         self.batch_size = engine.batch_size
