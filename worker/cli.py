@@ -22,7 +22,7 @@ from rich.table import Table
 
 from contract.checks import Check
 from contract.errors import BadRequest, ConfigurationError, DublineError
-from contract.job import EngineName, JobOptions, SyncMode
+from contract.job import EngineName, JobOptions, Landmarks, MaskSource, ParsingMode, SyncMode
 from contract.ledger import Progress as Now
 from contract.settings import Settings
 from worker import weights
@@ -47,6 +47,13 @@ def render(
     face: Annotated[str, typer.Option(help="largest, left, right, or a number from the left.")] = "largest",
     start: Annotated[float, typer.Option(help="Use the video from this second on.")] = 0.0,
     end: Annotated[float | None, typer.Option(help="Use the video up to this second.")] = None,
+    bbox_shift: Annotated[
+        int, typer.Option(help="Of musetalk-v1: moves the bridge that its box hangs on, in pixels.")
+    ] = 0,
+    extra_margin: Annotated[int, typer.Option(help="Of musetalk-v15: room below the chin, in pixels.")] = 10,
+    parsing_mode: Annotated[ParsingMode, typer.Option(help="Of musetalk-v15: the mask's shape.")] = "jaw",
+    landmarks: Annotated[Landmarks, typer.Option(help="Of MuseTalk: what finds the face's points.")] = "mesh",
+    mask: Annotated[MaskSource, typer.Option(help="Of MuseTalk: what finds the skin.")] = "mesh",
     as_json: Annotated[bool, typer.Option("--json", help="Print what was measured as JSON.")] = False,
 ) -> None:
     """Render one pair here and now, without the queue."""
@@ -57,7 +64,18 @@ def render(
             f"`dubline render` needs the worker ({error}): pip install 'dubline[worker]'"
         ) from error
 
-    options = _options(engine=engine, sync_mode=sync_mode, face=face, start=start, end=end)
+    options = _options(
+        engine=engine,
+        sync_mode=sync_mode,
+        face=face,
+        start=start,
+        end=end,
+        bbox_shift=bbox_shift,
+        extra_margin=extra_margin,
+        parsing_mode=parsing_mode,
+        landmarks=landmarks,
+        mask=mask,
+    )
     console = Console(stderr=True)
     with _bar(console) as bar:
         task = bar.add_task("preparing", total=None)

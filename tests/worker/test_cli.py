@@ -61,7 +61,7 @@ def test_render_without_the_worker_installed_says_what_to_install(dubline, tmp_p
 
 def test_render_refuses_options_that_make_no_sense_in_one_line(dubline, tmp_path):
     pair = (DEMO / "portrait.mp4", DEMO / "voice-short.wav", "-o", tmp_path / "out.mp4")
-    for options in (("--face", "prettiest"), ("--start", "3", "--end", "2")):
+    for options in (("--face", "prettiest"), ("--start", "3", "--end", "2"), ("--extra-margin", "999")):
         done = dubline("render", *pair, *options)
         assert done.exit_code == 2
         assert "bad_request" in done.stderr
