@@ -10,6 +10,7 @@ compute:
 
 import argparse
 import contextlib
+import functools
 import importlib
 import importlib.util
 import io
@@ -21,6 +22,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -99,7 +101,7 @@ def write_models(files: Mapping[str, Path], folder: Path) -> Path:
 
     Each of them must carry its architecture, as `random_weights.write` writes them. What is there is kept.
     """
-    models = folder / "models"
+    models = folder.resolve() / "models"
     if (models / "complete").exists():
         return models
     for part in ("musetalk", "sd-vae", "whisper"):
@@ -186,10 +188,18 @@ def realtime(
     return Run(watch.written, prepared - started, ended - prepared, _substitutes())
 
 
+def on_gpu() -> bool:
+    """Whether upstream computes on a GPU; ours does then, too."""
+    return torch.cuda.is_available()
+
+
 def _load_into(script: types.ModuleType, models: Path) -> None:
-    """What `__main__` of the realtime script does before its first avatar."""
-    device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    half = device.type == "cuda"
+    """What `__main__` of the realtime script does before its first avatar, and what lets it run without a GPU."""
+    half = on_gpu()
+    device = torch.device("cuda:0" if half else "cpu")
+    script.datagen = functools.partial(script.datagen, device=device)  # its default is a GPU
+    # A thread that outlives an error of the main one would keep the process.
+    script.threading = types.SimpleNamespace(Thread=functools.partial(threading.Thread, daemon=True))
     vae, unet, pe = script.load_all_model(
         unet_model_path=script.args.unet_model_path, unet_config=script.args.unet_config, device=device
     )
@@ -224,7 +234,7 @@ def _arguments(models: Path, version: str, batch_size: int, **others: Any) -> ar
         output_vid_name=None,
         use_saved_coord=False,
         saved_coord=False,
-        use_float16=torch.cuda.is_available(),
+        use_float16=on_gpu(),
         parsing_mode="jaw",
         left_cheek_width=90,
         right_cheek_width=90,
@@ -313,7 +323,7 @@ class Parser:
 
         self.classes, self.calls = classes, itertools.count()
         with mock.patch.object(Resnet18, "init_weight", lambda self, path: None):
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+            device = "cuda" if on_gpu() else "cpu"
             self.network = BiSeNet("none").eval().to(device)
 
     def __call__(self, image: torch.Tensor) -> tuple[torch.Tensor]:
@@ -446,7 +456,7 @@ def _substitutes() -> tuple[str, ...]:
         ),
         "precision": (
             "fp16 in both modes, though the offline script's default is fp32"
-            if torch.cuda.is_available()
+            if on_gpu()
             else "fp32 in both modes, for there is no GPU here"
         ),
     }

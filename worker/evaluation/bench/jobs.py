@@ -5,7 +5,8 @@ import time
 import wave
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,11 @@ from contract.errors import AudioTooShort
 from contract.job import JobOptions
 from contract.ledger import Progress
 from contract.settings import Settings
+from worker.engines.base import Keeping
 from worker.media.audio import read_audio
 from worker.media.clock import SAMPLE_RATE
 from worker.media.limits import Limits
+from worker.prepared.shelf import Shelf
 from worker.progress import JobProgress
 from worker.render import Tools, render
 from worker.setup import set_up
@@ -81,10 +84,10 @@ def cold(ground: Ground) -> float:
 
 
 def _first_job(ground: Ground) -> Done:
-    return run(ground, ground.set_up())
+    return once(ground, ground.set_up())
 
 
-def run(ground: Ground, tools: Tools, show: Callable[[Progress], None] = lambda _: None) -> Done:
+def once(ground: Ground, tools: Tools, show: Callable[[Progress], None] = lambda _: None) -> Done:
     """One job in this process."""
     pair, watch = ground.pair, Stopwatch()
     output = ground.folder / "out.mp4"
@@ -100,6 +103,28 @@ def run(ground: Ground, tools: Tools, show: Callable[[Progress], None] = lambda 
         prepared=done.frames.prepared,
         stages=watch.seconds(),
     )
+
+
+def new_and_prepared(
+    ground: Ground, tools: Tools, runs: int, show: Callable[[str, Progress], None] = lambda *_: None
+) -> tuple[list[Done], list[Done]]:
+    """Jobs of a source that was never seen, then as many of the one that the last of them left prepared.
+
+    None of those where nothing is kept.
+    """
+    new = []
+    for run in range(runs):
+        tools = replace(tools, shelf=Shelf.of(with_shelf(ground.settings, f"warm-{run}"), None))
+        new.append(once(ground, tools, partial(show, f"job {run + 1} of a new source")))
+    if tools.shelf is None or not isinstance(tools.engine.for_job(ground.pair.options), Keeping):
+        return new, []
+    again = partial(once, ground, tools)
+    return new, [again(partial(show, f"job {run + 1} of a prepared source")) for run in range(runs)]
+
+
+def with_shelf(settings: Settings, name: str) -> Settings:
+    """The same settings with a cache of their own, in which nothing is."""
+    return settings.model_copy(update={"prepared": settings.prepared / name})
 
 
 def shortened(audio: Path, seconds: float, folder: Path, settings: Settings) -> Path:

@@ -6,7 +6,7 @@ new       whole jobs of a source that was never seen, in a process that is set u
 prepared  whole jobs of a source that an earlier job has prepared
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,6 @@ from contract.errors import BadRequest, ConfigurationError
 from contract.ledger import Progress
 from contract.settings import Settings
 from worker import weights
-from worker.engines.base import Keeping
 from worker.evaluation.bench import jobs, memory
 from worker.evaluation.bench.jobs import Done, Ground, Pair
 from worker.evaluation.bench.machine import machine
@@ -33,7 +32,6 @@ from worker.evaluation.bench.report import (
     cost_per_output_minute,
     percentile,
 )
-from worker.prepared.shelf import Shelf
 from worker.render import Tools
 
 if TYPE_CHECKING:
@@ -93,7 +91,7 @@ def _stand_ins(plan: Plan, settings: Settings, folder: Path) -> "StandIns":
 
 def _cold(ground: Ground, run: int, plan: Plan, show: Show) -> float:
     show("first job of a new process", run, plan.cold_runs)
-    return jobs.cold(replace(ground, settings=_with_shelf(ground.settings, f"cold-{run}")))
+    return jobs.cold(replace(ground, settings=jobs.with_shelf(ground.settings, f"cold-{run}")))
 
 
 # ------------------------------------------------------------------------------------------- the networks alone
@@ -140,22 +138,10 @@ def _alone(plan: Plan, tools: Tools, show: Show) -> Alone:
 
 
 def _whole_jobs(plan: Plan, ground: Ground, tools: Tools, show: Show) -> tuple[list[Done], list[Done]]:
-    """Jobs of a new source, then as many of the one that the last of those left prepared; none if nothing is kept."""
-    new = []
-    for run in range(plan.runs):
-        tools = replace(tools, shelf=Shelf.of(_with_shelf(ground.settings, f"warm-{run}"), None))
-        new.append(jobs.run(ground, tools, _shown(show, "new source", run)))
-    if tools.shelf is None or not isinstance(tools.engine.for_job(plan.options), Keeping):
-        return new, []
-    return new, [jobs.run(ground, tools, _shown(show, "prepared source", run)) for run in range(plan.runs)]
+    def shown(job: str, now: Progress) -> None:
+        show(f"{job}: {now.state}", now.frames, now.total)
 
-
-def _with_shelf(settings: Settings, name: str) -> Settings:
-    return settings.model_copy(update={"prepared": settings.prepared / name})
-
-
-def _shown(show: Show, what: str, run: int) -> Callable[[Progress], None]:
-    return lambda now: show(f"job {run + 1} of a {what}: {now.state}", now.frames, now.total)
+    return jobs.new_and_prepared(ground, tools, plan.runs, shown)
 
 
 # ------------------------------------------------------------------------------------------------------ the report
