@@ -1,6 +1,6 @@
 """From a job to a lip-synced video and its manifest. START HERE: render.py.
 
-app           the process that takes messages; tryout: whether it could run jobs; logs: what it says
+app           the process that takes messages; child: the one that runs jobs; tryout: whether it could run jobs; logs: what it says
 tasks         the life of one delivery; lease, progress: the job is ours while it moves
 attempt       one attempt at a job; stage: files in and out; scratch: their folder; stopwatch: seconds per stage
 render        the story of the video; setup: what it needs once

@@ -107,7 +107,7 @@ def test_a_task_knows_the_tag_of_its_delivery_under_which_the_broker_holds_the_m
     seen = SimpleQueue()
     client = redis.Redis.from_url(settings.redis_url.get_secret_value(), decode_responses=True)
 
-    @app.task(name=TASK, bind=True)
+    @app.task(name=TASK, bind=True, shared=False)
     def render(self, _):
         seen.put((delivery_tag(self.request), client.zrange(f"{settings.namespace}:unacked_index", 0, -1)))
 

@@ -15,7 +15,7 @@ from contract.job import Delivery, Job, Row, Source
 from contract.manifest import Manifest
 from contract.settings import Settings
 from producer.local import _environment
-from worker.app import Child
+from worker.child import Child
 from worker.progress import JobProgress
 from worker.tasks import Findings, Ticket
 from worker.tryout import import_all, try_out

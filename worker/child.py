@@ -1,0 +1,43 @@
+"""The process that runs jobs, and when it should be replaced."""
+
+import functools
+from typing import TYPE_CHECKING
+
+from contract.errors import DublineError, EngineFailed
+from contract.ledger import Ledger
+from contract.settings import Settings
+from contract.storage import Storage
+from worker.progress import JobProgress
+from worker.tasks import Findings, JobRunner, Ticket
+from worker.tryout import import_all
+
+if TYPE_CHECKING:
+    from worker.attempt import Workshop
+
+
+class Child:
+    """The process that runs jobs. It imports and sets up what is heavy at its first job."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._storage = Storage(settings)
+        self.runner = JobRunner(settings, self._storage, Ledger(settings), self.perform)
+        self.is_spent = False
+        """After a failure of the engine: a CUDA error, for one, stays for as long as its process."""
+
+    def perform(self, ticket: Ticket, progress: JobProgress, findings: Findings) -> None:
+        """One attempt. Raises the errors of contract.errors."""
+        try:
+            self.workshop.perform(ticket, progress, findings)
+        except Exception as error:
+            self.is_spent = isinstance(error, EngineFailed) or not isinstance(error, DublineError)
+            raise
+
+    @functools.cached_property
+    def workshop(self) -> "Workshop":
+        """Raises ConfigurationError where it cannot be imported: the job is handed back, and the log says why."""
+        import_all(self._settings.engine, self._settings.weights)
+        from worker.attempt import Workshop
+        from worker.setup import Toolbox
+
+        return Workshop(self._settings, self._storage, Toolbox(self._settings, self._storage))
