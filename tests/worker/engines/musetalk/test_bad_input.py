@@ -58,7 +58,7 @@ def drawn(job, rgb, mesh):
 # --- voices ---
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.01, 0.04, 0.05])
+@pytest.mark.parametrize("seconds", [0.0, 0.04])
 def test_the_shortest_audio_gives_a_mouth(job, seconds):
     windows = job.listen(scene.voice(seconds), 1)
     (prepared,) = job.prepare([scene.crop_of(job, scene.portrait(), scene.points())])
@@ -88,20 +88,22 @@ def test_two_hours_of_audio_are_heard_piece_by_piece_as_they_are_asked_for(job):
 # --- faces ---
 
 
-@pytest.mark.parametrize("step", range(0, 440, 40))
-@pytest.mark.parametrize("towards", [(-1, 0), (1, 0), (0, -1), (0, 1)])
-def test_a_face_that_leaves_the_frame_is_drawn_as_far_as_it_is_seen_and_then_left_alone(job, towards, step):
+@pytest.mark.parametrize("step", [60, 130, 200, 270, 480])
+@pytest.mark.parametrize("towards", [(-1, 0), (1, 0), (0, -1), (0, 1)], ids=["left", "right", "up", "down"])
+def test_a_face_that_leaves_the_frame_is_drawn_as_far_as_it_is_seen_and_then_left_alone(
+    engine, towards, step
+):
     rgb, mesh = scene.moved(x=towards[0] * step, y=towards[1] * step)
-    prepared, frame = drawn(job, rgb, mesh)
-    before = scene.frame_of(rgb)
-    changed = frame.y != before.y
+    prepared, frame = drawn(engine.for_job(DEFAULT), rgb, mesh)
+    changed = frame.y != scene.frame_of(rgb).y
     if prepared is None:
-        assert step >= 160, "a part of it is in the frame"
+        assert step > 150, "a part of it is in the frame"
         assert not changed.any()
         return
     box = prepared.box
-    assert 0 <= box.left < box.right <= 512
-    assert 0 <= box.top < box.bottom <= 512
+    assert step < 480, "nothing of it is in the frame"
+    assert (box.left == 0) == (mesh[:, 0].min() < 1) and (box.right == 512) == (mesh[:, 0].max() >= 512)
+    assert box.top >= 0 and box.bottom <= 512
     assert prepared.mask.shape == (box.height, box.width)
     assert changed.any() or not prepared.mask.any()
     changed[box.top : box.bottom, box.left : box.right] = False
@@ -109,19 +111,19 @@ def test_a_face_that_leaves_the_frame_is_drawn_as_far_as_it_is_seen_and_then_lef
 
 
 @pytest.mark.parametrize("squeeze", [0.5, 0.25, 0.12])
-def test_a_face_that_turns_to_profile_is_drawn_within_its_outline(job, squeeze):
+def test_a_face_that_turns_to_profile_is_drawn_within_its_outline(engine, squeeze):
     rgb, mesh = scene.moved(squeeze=squeeze)
-    prepared, frame = drawn(job, rgb, mesh)
+    prepared, frame = drawn(engine.for_job(DEFAULT), rgb, mesh)
     left, right = mesh[:, 0].min(), mesh[:, 0].max()
     changed = np.nonzero((frame.y != scene.frame_of(rgb).y).any(axis=0))[0]
     assert prepared is not None
     assert left - 2 <= changed.min() <= changed.max() <= right + 2
 
 
-@pytest.mark.parametrize("degrees", [-60, -30, 30, 60])
-def test_a_face_on_its_side_is_drawn_within_its_box(job, degrees):
+@pytest.mark.parametrize("degrees", [-60, 30])
+def test_a_face_on_its_side_is_drawn_within_its_box(engine, degrees):
     rgb, mesh = scene.turned(degrees)
-    prepared, frame = drawn(job, rgb, mesh)
+    prepared, frame = drawn(engine.for_job(DEFAULT), rgb, mesh)
     changed = frame.y != scene.frame_of(rgb).y
     if prepared is not None:
         box = prepared.box
@@ -153,7 +155,7 @@ def test_a_face_larger_than_the_frame_is_drawn(job):
 
 def test_a_shift_beyond_the_face_leaves_it_alone_or_draws_within_the_frame(folder):
     first = scene.engine_in(folder, "musetalk-v1")
-    for shift in (-100, -50, 50, 100):
+    for shift in (-100, 50, 100):
         prepared, _ = drawn(first.for_job(JobOptions(bbox_shift=shift)), scene.portrait(), scene.points())
         assert prepared is None or (prepared.box.top >= 0 and prepared.box.height >= 8)
 
