@@ -5,6 +5,7 @@ JOBS = "jobs/"
 INPUTS = "inputs/"
 OUTPUTS = "outputs/"
 PREPARED = "prepared/"
+DEAD = "dead/"
 
 
 def rows(batch: str) -> str:
@@ -40,3 +41,23 @@ def output(batch: str, row: str, suffix: str = ".mp4") -> str:
 def prepared(entry: str, name: str = "") -> str:
     """Prepared frames of one source: a cache, which may be emptied at any time. Without a name: their folder."""
     return f"{PREPARED}{entry}/{name}"
+
+
+def cancelled(batch: str) -> str:
+    """The wish to cancel rows of a batch, all of them or those it names; put by a person, acted on by the feeder."""
+    return f"{BATCHES}{batch}/cancel.json"
+
+
+def log(job: str, attempt: str) -> str:
+    """What an attempt said, one JSON object a line; the only trace of one that failed and was tried again."""
+    return f"{JOBS}{job}/attempts/{attempt}/log.jsonl"
+
+
+def segments(job: str, name: str = "") -> str:
+    """Finished parts of a long job, for the attempt that goes on from them. Without a name: their folder."""
+    return f"{JOBS}{job}/segments/{name}"
+
+
+def dead(batch: str, row: str = "") -> str:
+    """The index of a batch's failed rows: one small object each. Without a row: its folder."""
+    return f"{DEAD}{batch}/{row}"
