@@ -36,7 +36,9 @@ def make_app(settings: Settings) -> Celery:
         task_track_started=False,
         worker_prefetch_multiplier=1,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        worker_soft_shutdown_timeout=20,
+        worker_soft_shutdown_timeout=settings.grace_seconds,
+        # A message names its own limit; this is the limit of those that do not.
+        task_time_limit=settings.time_limit_seconds,
         # One job at a time, in a child that imports what is heavy; the parent never does.
         worker_pool="prefork",
         worker_concurrency=1,

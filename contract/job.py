@@ -27,6 +27,7 @@ Landmarks = Literal["mesh", "dwpose"]
 MaskSource = Literal["mesh", "bisenet"]
 Priority = Literal["low", "normal", "high"]
 FaceChoice = Literal["largest", "left", "right"] | Annotated[int, Field(ge=0, le=99)]
+TimeLimit = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 RowId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^/\\\x00-\x1f\x7f]+$")]
 """The output's name: any letters, no slash, no control character."""
@@ -111,6 +112,8 @@ class Row(Boundary):
     id: RowId
     job: Job
     priority: Priority = "normal"
+    time_limit_seconds: TimeLimit | None = Field(default=None, exclude_if=lambda limit: limit is None)
+    """Of this job; None: the setting's. Left out where it is None, so that rows of before have the same bytes."""
 
 
 class Delivery(Boundary):

@@ -48,6 +48,12 @@ class Settings(BaseSettings):
     lease_seconds: Annotated[float, Field(gt=0)] = 30.0
     attempts: Annotated[int, Field(ge=1)] = 3
     """Attempts of one job before its failure is committed."""
+    lost_attempts: Annotated[int, Field(ge=1)] = 8
+    """Workers that may die over one job, whoever's fault it was, before its failure is committed."""
+    infrastructure_seconds: Annotated[float, Field(gt=0)] = 24 * 3600.0
+    """For so long a job waits for Redis and the store to serve it, then its failure is committed."""
+    time_limit_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3600.0
+    """A child that works longer on one job is killed and replaced; rows may name another limit."""
     pin_limit: Annotated[int, Field(ge=0)] = 2000
     """Up to this many s3:// inputs, `submit` checks each and pins its ETag."""
 
@@ -62,6 +68,10 @@ class Settings(BaseSettings):
     """Longest wait for the next frame before the decoder is ended."""
 
     # Worker
+    grace_seconds: Annotated[float, Field(ge=0)] = 20.0
+    """From SIGTERM until a running job is handed back."""
+    spot_notices: bool = False
+    """Ask EC2's metadata whether this machine is about to be taken away."""
     scratch: Path | None = None
     """Folder of the staged inputs and the one output; None: the system's temporary folder."""
     weights: Path = Path("~/.cache/dubline/weights")

@@ -118,3 +118,18 @@ def test_a_row_s_name_may_have_any_letters(name):
 def test_a_source_lies_in_a_bucket(uri):
     with pytest.raises(ValidationError, match="uri"):
         Source(uri=uri)
+
+
+def test_a_time_limit_is_no_part_of_the_work_and_rows_without_one_keep_their_bytes():
+    limited = Row(id="a", job=JOB, time_limit_seconds=90)
+    assert Row.model_validate_json(limited.model_dump_json()) == limited
+    plain = Row(id="a", job=JOB)
+    assert "time_limit" not in plain.model_dump_json()
+    assert Row.model_validate_json(plain.model_dump_json()).time_limit_seconds is None
+    assert limited.job.id == plain.job.id
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+def test_a_time_limit_that_is_none_is_refused(seconds):
+    with pytest.raises(ValidationError, match="time_limit_seconds"):
+        Row(id="a", job=JOB, time_limit_seconds=seconds)
