@@ -42,11 +42,17 @@ def write(folder: Path, engine: EngineName, real: Path) -> StandIns:
         ConfigurationError: those are missing.
     """
     _, dtype = choose_device()
-    files = random_weights.write(folder / _REVISION, dtype, architectures=PARTS)
+    random_weights.write(folder / _REVISION, dtype, architectures=PARTS)
     for name in set(registry.ENGINES[engine]) - set(_PARTS):
         _copy(name, real, folder)
+    return find(folder)
+
+
+def find(folder: Path) -> StandIns:
+    """Those that were written into the folder, perhaps by another process."""
+    files = {part: folder / _REVISION / f"{part}.safetensors" for part in PARTS}
     entries = tuple(_entry(each, files) for each in registry.REGISTRY)
-    return StandIns(folder, entries, {part: files[part] for part in PARTS})
+    return StandIns(folder, entries, files)
 
 
 def _copy(name: str, real: Path, folder: Path) -> None:
