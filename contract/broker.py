@@ -8,6 +8,8 @@ from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 from redis import AuthenticationError
 
+from contract.address import RedisAddress
+from contract.connection import SOCKET_OPTIONS, sentinel_options
 from contract.errors import BrokerUnavailable, ConfigurationError
 from contract.job import Delivery, Priority
 from contract.settings import Settings
@@ -23,8 +25,11 @@ _PRIORITIES: dict[Priority, int] = {"high": 0, "normal": 3, "low": 6}
 
 def make_app(settings: Settings) -> Celery:
     """The Celery app of this process; nothing connects yet."""
-    app = Celery("dubline", broker=settings.redis_url.get_secret_value())
+    address = RedisAddress.parse(settings.redis_url.get_secret_value())
+    app = Celery("dubline", broker=address.broker_url)
     app.conf.update(
+        # Spelled out: kombu takes rediss:// without it for TLS with any certificate.
+        broker_use_ssl=address.tls,
         # JSON only, and no results: what a job made is its manifest.
         accept_content=["json"],
         task_serializer="json",
@@ -55,15 +60,19 @@ def make_app(settings: Settings) -> Celery:
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
             "unacked_mutex_expire": 15,
-            "socket_timeout": 30,
-            "socket_connect_timeout": 5,
-            "socket_keepalive": True,
-            "health_check_interval": 25,
+            **SOCKET_OPTIONS,
+            **_sentinels(address),
             "priority_steps": sorted(_PRIORITIES.values()),
             "global_keyprefix": f"{settings.namespace}:",
         },
     )
     return app
+
+
+def _sentinels(address: RedisAddress) -> dict[str, Any]:
+    if address.master is None:
+        return {}
+    return {"master_name": address.master, "sentinel_kwargs": sentinel_options(address)}
 
 
 def publish(app: Celery, delivery: Delivery) -> None:

@@ -4,7 +4,6 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -14,6 +13,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from contract.address import AddressFault, RedisAddress
 from contract.errors import ConfigurationError
 from contract.job import EngineName
 
@@ -93,11 +93,13 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _leads_to_redis(cls, url: SecretStr) -> SecretStr:
-        if not _is_redis_url(url.get_secret_value()):
-            # no part of it is shown: an odd character may have put the password anywhere
+        try:
+            RedisAddress.parse(url.get_secret_value())
+        except AddressFault as error:
             raise ValueError(
-                "must be redis://:password@host:6379/0, or rediss://, the password percent-encoded"
-            )
+                f"{error}; it must be redis://:password@host:6379/0, rediss://...?ssl_ca_certs=FILE or "
+                "sentinel://host:26379;sentinel://host2:26379/0?master=NAME, user and password percent-encoded"
+            ) from None
         return url
 
     @classmethod
@@ -144,11 +146,3 @@ class Settings(BaseSettings):
     def price_per_second(self) -> float:
         """Price of one worker's second."""
         return self.price_per_hour / 3600
-
-
-def _is_redis_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, brackets that do not match
-        return False

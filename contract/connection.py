@@ -1,0 +1,42 @@
+"""How every client of Redis connects: bounded in time, and through Sentinels or TLS where the address says so."""
+
+from typing import Any
+
+import redis
+from redis.sentinel import Sentinel
+
+from contract.address import RedisAddress
+
+SOCKET_OPTIONS: dict[str, Any] = {
+    "socket_timeout": 30,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+}
+"""A dead peer is noticed, and nothing hangs for ever."""
+SENTINEL_SECONDS = 2
+"""A Sentinel that does not answer for so long is passed over for the next."""
+
+
+def connect(url: str) -> redis.Redis:
+    """A client that answers in str; nothing connects yet."""
+    address = RedisAddress.parse(url)
+    options = {
+        "db": address.db,
+        "username": address.username,
+        "password": address.password,
+        "decode_responses": True,
+        **SOCKET_OPTIONS,
+    }
+    if address.master:
+        sentinels = Sentinel(address.hosts, sentinel_kwargs=sentinel_options(address), **options)
+        client: redis.Redis = sentinels.master_for(address.master)
+        return client
+    ((host, port),) = address.hosts
+    return redis.Redis(host=host, port=port, ssl=address.tls is not None, **(address.tls or {}), **options)
+
+
+def sentinel_options(address: RedisAddress) -> dict[str, Any]:
+    """How the Sentinels themselves are asked."""
+    bounded = {"socket_timeout": SENTINEL_SECONDS, "socket_connect_timeout": SENTINEL_SECONDS}
+    return {**bounded, **address.sentinel_login}
