@@ -6,12 +6,14 @@ This is the only file that imports boto3. An *address* is a key of our own bucke
 import hashlib
 import io
 import logging
-import secrets
+import random
+import time
 from base64 import b64encode
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,6 +23,7 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    FlexibleChecksumError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
@@ -34,9 +37,9 @@ from contract.errors import (
     InputNotFound,
     InputTooLarge,
     ResourceExhausted,
-    StoreRefused,
     StoreUnavailable,
 )
+from contract.races import race
 from contract.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,11 +52,16 @@ SINGLE_PUT_BYTES = 5 * 2**30
 """S3's own limit for one PutObject; larger files go up in parts."""
 CONDITIONAL_TRIES = 4
 """A conditional put is repeated on 409 (AWS: a concurrent conditional write) and on lost replies."""
-RACERS = 8
-RACE_ROUNDS = 2
+READ_TRIES = 4
+"""A reading that breaks off is taken up where it broke; so often in a row without getting any further."""
+READ_PAUSE_SECONDS = 0.5
+"""Full jitter below this before a reading is taken up, doubled each time it gets no further."""
+DELETE_KEYS = 1000
+"""S3's own limit for one request."""
 
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _NO_BUCKET = {"404", "NoSuchBucket", "NotFound"}
+_NO_UPLOAD = {"404", "NoSuchUpload"}
 _IMPOSSIBLE = {
     "400",
     "InvalidRequest",
@@ -75,6 +83,18 @@ class StoredObject:
     key: str
     bytes: int
     etag: str
+    modified: datetime = field(compare=False)
+    """When it was written, by the store's clock, with its zone."""
+
+
+@dataclass(frozen=True)
+class UnfinishedUpload:
+    """An upload in parts that nobody has completed: nobody sees it, and it takes room."""
+
+    key: str
+    id: str
+    started: datetime
+    """By the store's clock, with its zone."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +115,7 @@ def _ignore(_: int) -> None:
 
 
 class Storage:
-    """Objects by address: get, put, put-if-absent, upload, download, copy and list.
+    """Objects by address: get, put, put-if-absent, replace-if-same, upload, download, copy, list and delete.
 
     All methods raise `StoreUnavailable` when the store is away, slow or throttling after botocore's own
     retries, `InputForbidden` when it refuses an `s3://` address, `ConfigurationError` when it refuses the
@@ -109,13 +129,19 @@ class Storage:
 
     def get(self, address: str) -> bytes | None:
         """The object's content, or None where there is none."""
+        found = self.get_with_etag(address)
+        return found[0] if found else None
+
+    def get_with_etag(self, address: str) -> tuple[bytes, str] | None:
+        """The object's content and its version, for `replace_if_same` and `delete_if_same`; None where there is none."""
         with self._translated(address):
             try:
-                return bytes(self._client.get_object(**self._locate(address))["Body"].read())
+                reply = self._client.get_object(**self._locate(address))
             except ClientError as error:
                 if _code(error) in _MISSING:
                     return None
                 raise
+            return b"".join(self._chunks(address, reply)), reply["ETag"].strip('"')
 
     def lines(self, address: str, start: int = 0) -> Generator[bytes, None, None]:
         """The object's lines without their ends, streamed, from the byte `start` on.
@@ -125,9 +151,39 @@ class Storage:
         """
         rest: dict[str, Any] = {"Range": f"bytes={start}-"} if start else {}
         with self._translated(address):
-            body = self._client.get_object(**self._locate(address), **rest)["Body"]
-            with closing(body):
-                yield from body.iter_lines(CHUNK_BYTES)
+            reply = self._client.get_object(**self._locate(address), **rest)
+            with closing(self._chunks(address, reply, start)) as chunks:
+                begun = b""
+                for chunk in chunks:
+                    *whole, begun = (begun + chunk).split(b"\n")
+                    yield from whole
+                if begun:
+                    yield begun
+
+    def _chunks(self, address: str, reply: Any, start: int = 0) -> Generator[bytes, None, None]:
+        """All that a GET's reply announces, from the byte `start` on; what breaks off is asked for again from there."""
+        at, end, tries = start, start + reply["ContentLength"], 0
+        while True:
+            broken: BotoCoreError | None = None
+            try:
+                with closing(reply["Body"]) as body:
+                    for chunk in body.iter_chunks(CHUNK_BYTES):
+                        yield chunk
+                        at, tries = at + len(chunk), 0
+            except FlexibleChecksumError:  # some byte of it is wrong, and nobody knows which
+                raise
+            except BotoCoreError as error:
+                broken = error
+            if at == end:
+                return
+            tries += 1
+            if tries == READ_TRIES:
+                short = f"{self._where} broke off {address} after {at:,} of {end:,} bytes"
+                raise StoreUnavailable(f"{short}, {tries} times") from broken
+            time.sleep(random.uniform(0, READ_PAUSE_SECONDS * 2**tries))  # noqa: S311 - jitter, not a secret
+            reply = self._client.get_object(
+                **self._locate(address), Range=f"bytes={at}-", IfMatch=reply["ETag"]
+            )
 
     def stat(self, address: str) -> StoredObject | None:
         """Size and ETag, or None where there is no object."""
@@ -138,7 +194,7 @@ class Storage:
                 if _code(error) in _MISSING:
                     return None
                 raise
-            return StoredObject(address, head["ContentLength"], head["ETag"].strip('"'))
+            return StoredObject(address, head["ContentLength"], head["ETag"].strip('"'), head["LastModified"])
 
     def put(self, key: str, body: bytes, content_type: str = "application/json") -> None:
         """Write an object whole, over whatever was there."""
@@ -152,29 +208,79 @@ class Storage:
         lost is repeated and finds itself (412 for one's own write), so callers tell winners by the content alone.
         """
         for _ in range(CONDITIONAL_TRIES):
-            won = self._try_put_if_absent(key, body, content_type)
+            won = self._try_put(key, body, content_type, IfNoneMatch="*")
             if won:
                 return body
             if won is False and (present := self.get(key)) is not None:
                 return present
-        raise StoreUnavailable(
-            f"{self._where} did not settle the conditional put of {key}; it is tried again later"
-        )
+        raise self._unsettled("put", key)
 
-    def _try_put_if_absent(self, key: str, body: bytes, content_type: str) -> bool | None:
-        """True: written. False: something was there. None: not known, ask again."""
+    def replace_if_same(
+        self, key: str, body: bytes, etag: str, content_type: str = "application/json"
+    ) -> bool:
+        """Whether the object is `body` now; False: it was no longer the version `etag`, and nothing was written.
+
+        Atomic: of any number of writers of different contents, exactly one wins. A put whose reply was lost finds itself.
+        """
+        for _ in range(CONDITIONAL_TRIES):
+            won = self._try_put(key, body, content_type, IfMatch=f'"{etag}"')
+            if won is not None:
+                return won or self.get(key) == body
+        raise self._unsettled("put", key)
+
+    def _try_put(self, key: str, body: bytes, content_type: str, **condition: Any) -> bool | None:
+        """True: written. False: the condition does not hold. None: not known, ask again."""
         with self._translated(key):
             try:
-                self._client.put_object(
-                    **self._locate(key), Body=body, ContentType=content_type, IfNoneMatch="*"
-                )
+                self._client.put_object(**self._locate(key), Body=body, ContentType=content_type, **condition)
             except ClientError as error:
-                if _code(error) in _CHANGED:
-                    return False
-                if _code(error) in _CONFLICT:
-                    return None
-                raise
+                return _lost_condition(error)
             return True
+
+    def delete(self, key: str) -> None:
+        """Remove an object, or find that there is none."""
+        with self._translated(key):
+            self._client.delete_object(**self._locate(key))
+
+    def delete_if_same(self, key: str, etag: str) -> bool:
+        """Whether the object is gone now; False: it was no longer the version `etag`, and it stands.
+
+        A delete whose reply was lost finds the object gone.
+        """
+        for _ in range(CONDITIONAL_TRIES):
+            won = self._try_delete(key, etag)
+            if won is not None:
+                return won or self.stat(key) is None
+        raise self._unsettled("delete", key)
+
+    def _try_delete(self, key: str, etag: str) -> bool | None:
+        with self._translated(key):
+            try:
+                self._client.delete_object(**self._locate(key), IfMatch=f'"{etag}"')
+            except ClientError as error:
+                return _lost_condition(error)
+            return True
+
+    def delete_all(self, keys: Iterable[str]) -> int:
+        """Remove many objects of our bucket, a thousand in one request; how many."""
+        remaining, deleted = iter(keys), 0
+        while some := list(islice(remaining, DELETE_KEYS)):
+            with self._translated(some[0]):
+                listed: Any = {"Objects": [{"Key": key} for key in some], "Quiet": True}
+                failed = self._client.delete_objects(Bucket=self.bucket, Delete=listed).get("Errors", [])
+            if failed:
+                first = failed[0]
+                raise StoreUnavailable(
+                    f"{self._where} kept {len(failed)} of {len(some)} objects that were to go, "
+                    f"{first.get('Key')} among them: {first.get('Code')}"
+                )
+            deleted += len(some)
+        return deleted
+
+    def _unsettled(self, what: str, key: str) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"{self._where} did not settle the conditional {what} of {key}; it is tried again later"
+        )
 
     def upload(
         self,
@@ -187,9 +293,11 @@ class Storage:
     ) -> None:
         """Copy a file into the store, which checks it against its SHA-256 (64 hexadecimal digits)."""
         with self._translated(key), _disk(path):
-            if path.stat().st_size > SINGLE_PUT_BYTES:
+            size = path.stat().st_size
+            if size > SINGLE_PUT_BYTES:
                 extra = {"ContentType": content_type, "ChecksumAlgorithm": "SHA256"}
                 self._client.upload_file(str(path), self.bucket, key, ExtraArgs=extra, Callback=advance)
+                self._refuse_size(key, size)
                 return
             checksum = b64encode(bytes.fromhex(sha256)).decode()
             with _Watched(path, advance) as body:
@@ -197,38 +305,55 @@ class Storage:
                     **self._locate(key), Body=body, ContentType=content_type, ChecksumSHA256=checksum
                 )
 
+    def _refuse_size(self, key: str, size: int) -> None:
+        """The store checked each part, and nobody that it has all of them."""
+        stored = self.stat(key)
+        if stored is None or stored.bytes != size:
+            found = f"{stored.bytes:,} bytes" if stored else "nothing"
+            raise StoreUnavailable(f"{self._where} has {found} of {key}, {size:,} were uploaded")
+
     def download(
         self,
         address: str,
         path: Path,
         *,
         etag: str | None = None,
+        sha256: str | None = None,
         max_bytes: int | None = None,
         advance: Advance = _ignore,
     ) -> Download:
-        """Copy an object into a file.
+        """Copy an object into a file, all of it: what breaks off is taken up where it broke.
 
         Raises:
             InputNotFound: there is no such object.
-            InputChanged: it is not the one with that ETag.
+            InputChanged: it is not the one with that ETag or that SHA-256, also when read a second time.
             InputTooLarge: it is larger than `max_bytes`; nothing was read.
             ResourceExhausted: the disk is full.
         """
+        for _ in range(2):
+            got = self._download(address, path, etag, max_bytes, advance)
+            if sha256 is None or got.sha256 == sha256:
+                return got
+        raise InputChanged(f"{address} does not have the content that was submitted; submit it again")
+
+    def _download(
+        self, address: str, path: Path, etag: str | None, max_bytes: int | None, advance: Advance
+    ) -> Download:
         condition: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag else {}
         with self._translated(address), _disk(path):
             reply = self._client.get_object(**self._locate(address), **condition)
             size = reply["ContentLength"]
+            if max_bytes is not None and size > max_bytes:
+                reply["Body"].close()
+                raise InputTooLarge(
+                    f"{address} has {size:,} bytes; the limit is {max_bytes:,} (max_input_bytes)"
+                )
             digest = hashlib.sha256()
-            with closing(reply["Body"]) as body:
-                if max_bytes is not None and size > max_bytes:
-                    raise InputTooLarge(
-                        f"{address} has {size:,} bytes; the limit is {max_bytes:,} (max_input_bytes)"
-                    )
-                with path.open("wb") as file:
-                    for chunk in body.iter_chunks(CHUNK_BYTES):
-                        digest.update(chunk)
-                        file.write(chunk)
-                        advance(len(chunk))
+            with closing(self._chunks(address, reply)) as chunks, path.open("wb") as file:
+                for chunk in chunks:
+                    digest.update(chunk)
+                    file.write(chunk)
+                    advance(len(chunk))
             return Download(size, digest.hexdigest(), reply["ETag"].strip('"'))
 
     def copy(self, source: str, target: str) -> None:
@@ -244,7 +369,9 @@ class Storage:
         with self._translated(prefix):
             for page in pages:
                 for each in page.get("Contents", ()):
-                    yield StoredObject(each["Key"], each["Size"], each["ETag"].strip('"'))
+                    yield StoredObject(
+                        each["Key"], each["Size"], each["ETag"].strip('"'), each["LastModified"]
+                    )
 
     def folders(self, prefix: str) -> Iterator[str]:
         """The names one level below a prefix that ends in a slash."""
@@ -255,6 +382,25 @@ class Storage:
             for page in pages:
                 for each in page.get("CommonPrefixes", ()):
                     yield each["Prefix"].removeprefix(prefix).rstrip("/")
+
+    def list_uploads(self, prefix: str = "") -> Iterator[UnfinishedUpload]:
+        """The uploads in parts to keys of our bucket that were begun and neither completed nor aborted."""
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=self.bucket, Prefix=prefix
+        )
+        with self._translated(prefix):
+            for page in pages:
+                for each in page.get("Uploads", ()):
+                    yield UnfinishedUpload(each["Key"], each["UploadId"], each["Initiated"])
+
+    def abort_upload(self, upload: UnfinishedUpload) -> None:
+        """Give up an upload in parts, and the room it takes; or find that there is none any more."""
+        with self._translated(upload.key):
+            try:
+                self._client.abort_multipart_upload(**self._locate(upload.key), UploadId=upload.id)
+            except ClientError as error:
+                if _code(error) not in _NO_UPLOAD:
+                    raise
 
     def ensure_bucket(self) -> None:
         """Make our bucket where it is missing.
@@ -293,29 +439,12 @@ class Storage:
                 raise
 
     def check(self) -> None:
-        """Race conditional puts against each other: every commit rests on exactly one winner.
+        """Race conditional requests against each other: every commit rests on exactly one winner.
 
         Raises:
-            StoreRefused: a round had no winner or several, or readers saw different contents.
+            StoreRefused: a race had no winner or several, or a condition was ignored.
         """
-        for _ in range(RACE_ROUNDS):
-            key = f"selftest/{secrets.token_hex(8)}"
-            bodies = [f"racer {number}".encode() for number in range(RACERS)]
-            try:
-                with ThreadPoolExecutor(RACERS) as pool:
-                    seen = list(pool.map(lambda body, key=key: self.put_if_absent(key, body), bodies))
-            finally:
-                self._delete(key)
-            winners = sum(body == after for body, after in zip(bodies, seen, strict=True))
-            if winners != 1 or len(set(seen)) != 1:
-                raise StoreRefused(
-                    f"{self._where}: {winners} of {RACERS} writers won a put that only one may win (If-None-Match: *); "
-                    "Dubline needs a store with atomic conditional puts, such as AWS S3 or SeaweedFS 4.48"
-                )
-
-    def _delete(self, key: str) -> None:
-        with self._translated(key):
-            self._client.delete_object(**self._locate(key))
+        race(self, self._where)
 
     def _locate(self, address: str) -> Any:
         if not address.startswith("s3://"):
@@ -408,6 +537,19 @@ class _Watched(io.FileIO):
         data = super().read(-1 if size is None else size)
         self._advance(len(data))
         return data
+
+
+def _lost_condition(error: ClientError) -> bool | None:
+    """False: the condition of a put or delete does not hold. None: another request was in the way, ask again.
+
+    Raises:
+        ClientError: it was something else.
+    """
+    if _code(error) in _CHANGED | _MISSING:  # AWS says of a key without an object that it is missing
+        return False
+    if _code(error) in _CONFLICT:
+        return None
+    raise error
 
 
 def _code(error: ClientError) -> str:

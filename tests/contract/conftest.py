@@ -20,6 +20,7 @@ class Proxy:
         self._open = [self._server]
         self.port = self._server.getsockname()[1]
         self.dropped = 0
+        self.cut = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self):
@@ -55,6 +56,7 @@ class Proxy:
                     self.dropped += 1
                     break
                 if self._cut_after and passed > self._cut_after:
+                    self.cut += 1
                     break
                 client.sendall(data)
             client.shutdown(socket.SHUT_RDWR)

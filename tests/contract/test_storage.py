@@ -1,15 +1,20 @@
+import copy
 import hashlib
 import json
+import re
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
 
+from contract import storage as module
 from contract.errors import (
     ConfigurationError,
     InputChanged,
@@ -20,7 +25,7 @@ from contract.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from contract.storage import CHUNK_BYTES, Storage, StoredObject
+from contract.storage import CHUNK_BYTES, Storage
 
 WRITERS = 20
 
@@ -82,7 +87,16 @@ def test_an_address_that_leads_nowhere_is_input_not_found(storage, tmp_path, add
 
 def test_stat_tells_size_and_etag(storage):
     storage.put("key", b"content")
-    assert storage.stat("key") == StoredObject("key", 7, hashlib.md5(b"content").hexdigest())
+    found = storage.stat("key")
+    assert (found.key, found.bytes, found.etag) == ("key", 7, hashlib.md5(b"content").hexdigest())
+
+
+def test_stat_and_a_listing_tell_when_an_object_was_written(storage):
+    before = datetime.now(UTC) - timedelta(seconds=2)  # S3 tells whole seconds
+    storage.put("key", b"content")
+    (listed,) = storage.list("")
+    assert before <= storage.stat("key").modified <= datetime.now(UTC)
+    assert before <= listed.modified <= datetime.now(UTC)
 
 
 def test_lines_come_without_their_ends_and_from_any_byte_on(storage):
@@ -156,43 +170,207 @@ def test_a_put_whose_replies_are_all_lost_is_unavailable_and_changes_nothing(sto
     assert storage.get("key") == b"theirs"
 
 
+# --- replacing and deleting one version
+
+
+@pytest.fixture
+def version(storage):
+    """The ETag of `key`, which holds `first`."""
+    storage.put("key", b"first")
+    return storage.stat("key").etag
+
+
+def lose_first(proxy, settings, method):
+    """The store, and a network that loses the reply to the first request of that method."""
+    first = iter([True])
+    return behind(
+        proxy, settings, drop_reply=lambda request: request.startswith(method) and next(first, False)
+    )
+
+
+def test_content_comes_with_the_version_that_a_replacement_names(storage, version):
+    assert storage.get_with_etag("key") == (b"first", version)
+    assert storage.get_with_etag("missing") is None
+
+
+def test_one_version_is_replaced_once(storage, version):
+    assert storage.replace_if_same("key", b"second", version)
+    assert not storage.replace_if_same("key", b"third", version)
+    assert storage.get("key") == b"second"
+
+
+def test_what_is_gone_is_not_replaced(storage, version):
+    storage.delete("key")
+    assert not storage.replace_if_same("key", b"second", version)
+    assert storage.get("key") is None
+
+
+def test_of_20_that_replace_one_version_exactly_one_wins(storage, version):
+    bodies = [f"writer {number}".encode() for number in range(WRITERS)]
+    with ThreadPoolExecutor(WRITERS) as pool:
+        won = list(pool.map(lambda body: storage.replace_if_same("key", body, version), bodies))
+    assert won.count(True) == 1
+    assert storage.get("key") == bodies[won.index(True)]
+
+
+def test_a_replacement_whose_reply_was_lost_finds_itself(storage, settings, proxy, version):
+    between, store = lose_first(proxy, settings, b"PUT")
+    assert store.replace_if_same("key", b"second", version)
+    assert (between.dropped, storage.get("key")) == (1, b"second")
+
+
+def test_one_version_is_deleted_and_another_one_stays(storage, version):
+    storage.put("key", b"second")
+    assert not storage.delete_if_same("key", version)
+    assert storage.get("key") == b"second"
+    assert storage.delete_if_same("key", storage.stat("key").etag)
+    assert storage.get("key") is None
+
+
+def test_a_deletion_whose_reply_was_lost_finds_it_gone(storage, settings, proxy, version):
+    between, store = lose_first(proxy, settings, b"DELETE")
+    assert store.delete_if_same("key", version)
+    assert (between.dropped, storage.get("key")) == (1, None)
+
+
+def test_deleting_what_is_not_there_is_no_error(storage):
+    storage.delete("missing")
+    assert storage.delete_if_same("missing", "0" * 32)
+
+
+def test_many_objects_are_deleted_in_few_requests(storage, monkeypatch):
+    monkeypatch.setattr(module, "DELETE_KEYS", 2)
+    names = ["a", "b/ü", "c&<d>", "e e", "f"]
+    for name in [*names, "stays"]:
+        storage.put(name, b"")
+    assert storage.delete_all(iter(names)) == 5
+    assert [each.key for each in storage.list("")] == ["stays"]
+
+
+def test_objects_that_the_store_keeps_are_told(storage):
+    store = answering(storage, Answers(delete_objects={"Errors": [{"Key": "a", "Code": "InternalError"}]}))
+    with pytest.raises(
+        StoreUnavailable, match="kept 1 of 2 objects that were to go, a among them: InternalError"
+    ):
+        store.delete_all(["a", "b"])
+
+
+class Answers:
+    """A client that gives one answer to each method."""
+
+    def __init__(self, **answers):
+        for name, answer in answers.items():
+            setattr(self, name, lambda answer=answer, **_: answer)
+
+
+def answering(storage, client):
+    store = copy.copy(storage)
+    store._client = client
+    return store
+
+
+def test_uploads_that_nobody_completed_are_listed_and_given_up(storage):
+    for key in ("jobs/one", "jobs/two", "inputs/three"):
+        storage._client.create_multipart_upload(Bucket=storage.bucket, Key=key)
+    begun = sorted(storage.list_uploads("jobs/"), key=lambda each: each.key)
+    assert [each.key for each in begun] == ["jobs/one", "jobs/two"]
+    assert datetime.now(UTC) - begun[0].started < timedelta(minutes=1)
+    for each in [*storage.list_uploads(), begun[0]]:  # one of them twice: another sweep was faster
+        storage.abort_upload(each)
+    assert list(storage.list_uploads()) == []
+
+
+# --- the self-test
+
+
 def test_the_self_test_passes_on_a_store_that_keeps_its_promise(storage):
     storage.check()
     assert list(storage.list("selftest/")) == []
 
 
-def test_the_self_test_refuses_a_store_that_ignores_conditions(settings, careless_store):
-    with pytest.raises(StoreRefused, match="8 of 8 writers won"):
-        store_with(settings, s3_endpoint=careless_store).check()
+@pytest.mark.parametrize(
+    ("ignored", "said"),
+    [
+        ({("PUT", "If-None-Match")}, "8 of 8 won a put that only one may win"),
+        ({("PUT", "If-Match")}, "8 of 8 won a replacement of one version"),
+        ({("DELETE", "If-Match")}, "a deletion of a version that is gone"),
+    ],
+)
+def test_the_self_test_refuses_a_store_that_ignores_a_condition(settings, small_store, ignored, said):
+    with pytest.raises(StoreRefused, match=re.escape(said)):
+        store_with(settings, s3_endpoint=small_store(ignored)).check()
+
+
+def test_the_self_test_passes_on_a_small_store_that_ignores_none(settings, small_store):
+    store_with(settings, s3_endpoint=small_store(set())).check()
 
 
 @pytest.fixture
-def careless_store():
-    """The address of an S3 that stores and shows, and has never heard of If-None-Match."""
-    objects = {}
+def small_store():
+    """Start an S3 in this process that ignores some conditions of some methods; its address."""
+    with ExitStack() as stack:
 
-    class Careless(BaseHTTPRequestHandler):
-        def do_PUT(self):
-            objects[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
-            self._reply(200)
+        def start(ignored):
+            server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), SmallStore))
+            server.objects, server.lock, server.ignored = {}, threading.Lock(), ignored
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+            stack.callback(server.shutdown)
+            return f"http://127.0.0.1:{server.server_port}"
 
-        def do_DELETE(self):
-            objects.pop(self.path)
-            self._reply(204)
+        yield start
 
-        def _reply(self, status):
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
 
-        def log_message(self, *_):
-            pass
+class SmallStore(BaseHTTPRequestHandler):
+    """Objects in memory, one request at a time."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Careless) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    protocol_version = "HTTP/1.1"
+
+    def do_PUT(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        with self.server.lock:
+            if self._holds("PUT"):
+                self.server.objects[self.path] = body
+                self._reply(200)
+
+    def do_DELETE(self):
+        with self.server.lock:
+            if self._holds("DELETE"):
+                self.server.objects.pop(self.path, None)
+                self._reply(204)
+
+    def do_GET(self):
+        with self.server.lock:
+            body = self.server.objects.get(self.path)
+        self._reply(404) if body is None else self._reply(200, body)
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def _holds(self, method):
+        etag = self._etag()
+        given = {name: self.headers[name] for name in ("If-None-Match", "If-Match") if self.headers[name]}
+        met = {"If-None-Match": etag is None, "If-Match": self.headers["If-Match"] == etag}
+        if all(met[name] for name in given if (method, name) not in self.server.ignored):
+            return True
+        self._reply(412)
+        return False
+
+    def _etag(self):
+        body = self.server.objects.get(self.path)
+        return None if body is None else f'"{hashlib.md5(body).hexdigest()}"'
+
+    def _reply(self, status, body=b""):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+        if body:
+            self.send_header("ETag", f'"{hashlib.md5(body).hexdigest()}"')
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
 
 
 # --- files
@@ -207,6 +385,19 @@ def test_a_file_goes_up_and_comes_down(storage, tmp_path):
     assert (tmp_path / "down").read_bytes() == content
     assert (got.bytes, got.sha256) == (len(content), sha256)
     assert storage.download("file", tmp_path / "again", etag=got.etag) == got
+
+
+def test_a_file_in_parts_is_all_there_or_store_unavailable(storage, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SINGLE_PUT_BYTES", 1000)
+    content = b"x" * 9_000_000  # two parts
+    (tmp_path / "file").write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    storage.upload(tmp_path / "file", "file", sha256)
+    assert storage.stat("file").bytes == len(content)
+    assert storage.download("file", tmp_path / "down", sha256=sha256).bytes == len(content)
+    monkeypatch.setattr(storage._client, "upload_file", lambda *_, **__: storage.put("file", b"a part"))
+    with pytest.raises(StoreUnavailable, match="has 6 bytes of file, 9,000,000 were uploaded"):
+        storage.upload(tmp_path / "file", "file", sha256)
 
 
 def test_the_store_refuses_a_file_that_is_not_the_one_with_that_sha256(storage, tmp_path):
@@ -233,11 +424,66 @@ def test_an_object_over_the_limit_is_refused_before_a_byte_is_written(storage, t
     assert storage.download("video", tmp_path / "file", max_bytes=5).bytes == 5
 
 
-def test_a_download_that_breaks_off_is_store_unavailable(storage, settings, proxy, tmp_path):
+@pytest.fixture
+def _no_pauses(monkeypatch):
+    monkeypatch.setattr(module, "READ_PAUSE_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_a_download_that_breaks_off_again_and_again_goes_on_where_it_broke(
+    storage, settings, proxy, tmp_path
+):
+    content = bytes(range(251)) * 25_000  # 6 MB, no two chunks alike
+    storage.put("video", content)
+    between, store = behind(proxy, settings, cut_after=2_500_000)
+    got = store.download("video", tmp_path / "file", sha256=hashlib.sha256(content).hexdigest())
+    assert (tmp_path / "file").read_bytes() == content
+    assert got.bytes == len(content)
+    assert between.cut >= 2
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_what_breaks_off_is_read_on_also_as_content_and_as_lines(storage, settings, proxy):
+    rows = b"".join(b"row %d\n" % number for number in range(300_000))
+    storage.put("rows", rows)
+    _, store = behind(proxy, settings, cut_after=2_500_000)
+    assert store.get("rows") == rows
+    assert b"\n".join(store.lines("rows", start=6)) + b"\n" == rows[6:]
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_a_download_that_gets_no_further_is_store_unavailable(storage, tmp_path):
+    class Short:
+        def iter_chunks(self, _):
+            yield from ()
+
+        def close(self):
+            pass
+
+    answers = Answers(get_object={"ContentLength": 4_000_000, "ETag": '"e"', "Body": Short()})
+    with pytest.raises(StoreUnavailable, match="broke off video after 0 of 4,000,000 bytes, 4 times"):
+        answering(storage, answers).download("video", tmp_path / "file")
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_an_object_that_is_replaced_while_it_is_read_is_input_changed(storage, settings, proxy, tmp_path):
     storage.put("video", b"x" * 4_000_000)
-    _, store = behind(proxy, settings, cut_after=1_000_000)
-    with pytest.raises(StoreUnavailable, match="video"):
-        store.download("video", tmp_path / "file")
+    _, store = behind(proxy, settings, cut_after=2_500_000)
+    replaced = []
+
+    def replace(count):
+        if not replaced:
+            replaced.append(storage.put("video", b"y" * 4_000_000))
+
+    with pytest.raises(InputChanged, match="video was replaced"):
+        store.download("video", tmp_path / "file", advance=replace)
+
+
+def test_a_download_of_another_content_is_input_changed(storage, tmp_path):
+    storage.put("video", b"something else")
+    submitted = hashlib.sha256(b"as submitted").hexdigest()
+    with pytest.raises(InputChanged, match="does not have the content that was submitted"):
+        storage.download("video", tmp_path / "file", sha256=submitted)
 
 
 def test_a_network_that_fails_a_download_is_store_unavailable_and_no_full_disk(settings, tmp_path):

@@ -162,7 +162,7 @@ def test_results_come_with_a_page_and_say_what_is_missing(
 
 def test_a_lost_video_is_told_and_exits_1(dubline, here, storage, submitted, commit, tmp_path):
     one, _ = batch_rows(storage, submitted)
-    storage._delete(commit(submitted, one).output.key)
+    storage.delete(commit(submitted, one).output.key)
     shown = dubline("results", submitted, "--to", tmp_path / "out")
     assert shown.exit_code == 1
     assert "does not exist" in shown.stdout

@@ -379,7 +379,7 @@ def test_a_result_whose_video_is_gone_ends_its_row_and_is_said(bench, caplog):
     batch = rows(1)
     bench.submit("batch", batch)
     bench.commit("batch", batch[0])
-    bench.storage._delete(keys.attempt(batch[0].job.id, "a1", "video.mp4"))
+    bench.storage.delete(keys.attempt(batch[0].job.id, "a1", "video.mp4"))
     bench.feeder().step()
     assert bench.summary("batch").succeeded == 1
     assert "row row-0 of batch batch has lost its video" in caplog.text
@@ -416,7 +416,7 @@ def test_a_deleted_batch_is_fed_no_longer(bench):
     feeder = bench.feeder()
     feeder.step()
     bench.lose_messages()
-    bench.storage._delete(keys.rows("batch"))
+    bench.storage.delete(keys.rows("batch"))
     bench.submit("other", rows(1, "other"))
     feeder.step()
     assert bench.queued() == ["other-0"]

@@ -69,7 +69,7 @@ def test_what_is_here_is_not_fetched_again_and_what_is_damaged_is(
 def test_a_lost_video_does_not_hold_back_the_others(fetch, rows, commit, submitted, storage):
     manifest = commit(submitted, rows[0])
     commit(submitted, rows[1])
-    storage._delete(manifest.output.key)
+    storage.delete(manifest.output.key)
     one, two = fetch()
     assert one.lost
     assert "does not exist" in one.problem
