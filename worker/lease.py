@@ -7,7 +7,7 @@ from contextvars import copy_context
 from types import TracebackType
 
 from contract.errors import BrokerUnavailable
-from contract.ledger import Ledger
+from contract.ledger import Hold, Ledger
 from worker.progress import JobProgress
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Heartbeat:
             if time.monotonic() - self.progress.changed > STALL_SECONDS:
                 continue
             try:
-                held = self._beat()
+                held = self._beat() != "lost"
             except BrokerUnavailable as error:
                 if not away:
                     logger.warning("the heartbeat waits: %s", error)
@@ -58,7 +58,7 @@ class Heartbeat:
                 self.progress.revoke()
                 return
 
-    def _beat(self) -> bool:
+    def _beat(self) -> Hold:
         return self._ledger.beat(
             self._job, self._owner, self._lease_seconds, self._delivery_tag, self.progress.snapshot()
         )

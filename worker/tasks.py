@@ -21,7 +21,7 @@ from contract.errors import (
     TemporaryFailure,
 )
 from contract.job import Delivery
-from contract.ledger import STATE_OF, Ledger
+from contract.ledger import STATE_OF, Counts, Ledger
 from contract.manifest import (
     Attempt,
     Cost,
@@ -116,12 +116,12 @@ class JobRunner:
             return "already committed"
         attempt_id = secrets.token_hex(8)
         claim = self._ledger.claim(job_id, attempt_id, self._settings.lease_seconds)
-        if claim.outcome == "busy":
+        if claim.outcome in ("busy", "later", "cancelled"):
             return "held elsewhere"
         if claim.outcome == "ended":  # the ledger says so and S3 does not: S3 is right
             self._ledger.forget(job_id)
             return "released"
-        ticket = Ticket(delivery, attempt_id, claim.attempts, datetime.now(UTC))
+        ticket = Ticket(delivery, attempt_id, claim.number, datetime.now(UTC))
         return self._attempt(ticket, delivery_tag)
 
     def _attempt(self, ticket: Ticket, delivery_tag: str) -> Outcome:
@@ -136,17 +136,17 @@ class JobRunner:
             return "lease lost"
         except ConfigurationError:
             logger.exception("this worker cannot run jobs")
-            self._release(ticket, MISCONFIGURED_SECONDS, counted=False)
+            self._release(ticket, MISCONFIGURED_SECONDS, "none")
             return "released"
         except TemporaryFailure as error:
             delay = random.uniform(0, BACKOFF_SECONDS * 2**ticket.number)  # noqa: S311 - jitter, not a secret
             logger.warning(
                 "attempt %d failed [%s]: %s; again in %.1f s", ticket.number, error.code, error, delay
             )
-            self._release(ticket, delay, counted=not isinstance(error, INFRASTRUCTURE))
+            self._release(ticket, delay, "infrastructure" if isinstance(error, INFRASTRUCTURE) else "job")
             return "released"
         except (SystemExit, KeyboardInterrupt):
-            self._release(ticket, 0.0, counted=False)
+            self._release(ticket, 0.0, "preempted")
             raise
         return "committed"
 
@@ -223,10 +223,8 @@ class JobRunner:
         except DublineError as error:  # whatever it is, the result stands
             logger.warning("the result is committed, its announcement waits for the feeder: %s", error)
 
-    def _release(self, ticket: Ticket, delay_seconds: float, *, counted: bool) -> None:
+    def _release(self, ticket: Ticket, delay_seconds: float, counts: Counts) -> None:
         try:
-            self._ledger.release(
-                ticket.job_id, ticket.attempt_id, delay_seconds=delay_seconds, counted=counted
-            )
+            self._ledger.release(ticket.job_id, ticket.attempt_id, delay_seconds=delay_seconds, counts=counts)
         except BrokerUnavailable as error:
             logger.warning("the job is free when its lease ends: %s", error)

@@ -74,7 +74,7 @@ def test_a_held_job_is_not_offered_until_its_lease_expires(ledger, offer):
 def test_an_ended_job_is_neither_offered_nor_claimed(ledger, offer, state):
     ledger.finish(JOB, state)
     assert offer() == "ended"
-    assert ledger.claim(JOB, "a", LEASE) == Claim("ended", 0)
+    assert ledger.claim(JOB, "a", LEASE) == Claim("ended")
 
 
 def test_a_forgotten_job_is_offered_anew(ledger, offer):
@@ -101,18 +101,70 @@ def test_a_claim_is_exclusive(ledger):
     assert sorted(each.outcome for each in claims) == ["busy"] * 31 + ["claimed"]
 
 
-def test_attempts_are_counted_from_one_before_they_start(ledger):
-    assert ledger.claim(JOB, "a", SHORT) == Claim("claimed", 1)
+def test_a_holder_that_was_never_heard_of_again_is_counted_by_the_next_claim(ledger):
+    assert ledger.claim(JOB, "a", SHORT) == Claim("claimed")
     time.sleep(SHORT * 1.1)
-    assert ledger.claim(JOB, "b", SHORT) == Claim("claimed", 2)
+    again = ledger.claim(JOB, "b", SHORT)
+    assert again == Claim("claimed", lost=1, orphaned=True)
+    assert again.number == 2
+    ledger.release(JOB, "b", counts="none")
+    assert ledger.claim(JOB, "c", LEASE) == Claim("claimed", lost=1)
 
 
-def test_a_release_that_does_not_count_takes_its_attempt_back(ledger):
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ("job", Claim("claimed", attempts=1)),
+        ("preempted", Claim("claimed", preempted=1)),
+        ("infrastructure", Claim("claimed")),
+        ("none", Claim("claimed")),
+    ],
+)
+def test_a_release_counts_what_ended_the_attempt(ledger, counts, expected):
     ledger.claim(JOB, "a", LEASE)
-    ledger.release(JOB, "a", counted=False)
-    assert ledger.claim(JOB, "b", LEASE) == Claim("claimed", 1)
-    ledger.release(JOB, "b", counted=True)
-    assert ledger.claim(JOB, "c", LEASE) == Claim("claimed", 2)
+    ledger.release(JOB, "a", counts=counts)
+    again = ledger.claim(JOB, "b", LEASE)
+    assert (again.attempts, again.lost, again.preempted) == (expected.attempts, 0, expected.preempted)
+    assert again.number == expected.attempts + 1
+
+
+def test_trouble_with_the_store_lasts_from_its_first_release_until_an_attempt_fails_by_itself(ledger):
+    for owner in "ab":
+        ledger.claim(JOB, owner, LEASE)
+        ledger.release(JOB, owner, counts="infrastructure")
+        time.sleep(SHORT)
+    claim = ledger.claim(JOB, "c", LEASE)
+    assert 2 * SHORT <= claim.trouble_seconds < 2 * SHORT + 2
+    ledger.release(JOB, "c", counts="job")
+    assert ledger.claim(JOB, "d", LEASE).trouble_seconds == 0
+
+
+def test_a_job_that_waits_after_a_failure_is_not_claimed_before_its_time(ledger):
+    ledger.claim(JOB, "a", LEASE)
+    ledger.release(JOB, "a", delay_seconds=SHORT)
+    assert ledger.claim(JOB, "b", LEASE) == Claim("later", attempts=1)
+    time.sleep(SHORT * 1.1)
+    assert ledger.claim(JOB, "b", LEASE).outcome == "claimed"
+
+
+def test_a_job_whose_worker_was_stopped_is_urgent_until_it_is_claimed(ledger, offer):
+    ledger.claim(JOB, "a", LEASE)
+    assert ledger.urgent([JOB]) == frozenset()
+    ledger.release(JOB, "a", counts="preempted")
+    assert ledger.urgent(["unknown", JOB]) == {JOB}
+    assert offer() == "publish"
+    ledger.claim(JOB, "b", LEASE)
+    assert ledger.urgent([JOB]) == frozenset()
+
+
+def test_a_number_that_another_version_wrote_otherwise_counts_as_nothing(ledger, settings):
+    client = redis.Redis.from_url(settings.redis_url.get_secret_value())
+    client.hset(f"{settings.namespace}:job:{JOB}", mapping={"attempts": "[3, 4]", "state": "dreaming"})
+    client.close()
+    assert ledger.progress([JOB]) == [Progress("preparing")]
+    assert ledger.claim(JOB, "a", LEASE) == Claim("claimed")
+    assert ledger.release(JOB, "a")
+    assert ledger.claim(JOB, "a", LEASE).attempts == 1
 
 
 def test_only_the_owner_releases(ledger):
@@ -128,35 +180,73 @@ def test_a_beat_renews_the_lease_and_shows_progress(ledger):
     ledger.claim(JOB, "a", SHORT)
     for _ in range(4):
         time.sleep(SHORT / 2)
-        assert ledger.beat(JOB, "a", SHORT, "tag", GENERATING)
+        assert ledger.beat(JOB, "a", SHORT, "tag", GENERATING) == "held"
     assert ledger.claim(JOB, "b", SHORT).outcome == "busy"
     assert ledger.progress([JOB]) == [GENERATING]
 
 
-def test_a_beat_of_a_lost_lease_is_false_and_changes_nothing(ledger):
+def test_a_beat_of_a_lost_lease_says_so_and_changes_nothing(ledger):
     ledger.claim(JOB, "a", SHORT)
     time.sleep(SHORT * 1.1)
     ledger.claim(JOB, "b", LEASE)
-    assert not ledger.beat(JOB, "a", LEASE, "tag", GENERATING)
+    assert ledger.beat(JOB, "a", LEASE, "tag", GENERATING) == "lost"
     assert ledger.progress([JOB]) == [Progress("staging")]
 
 
 @pytest.mark.parametrize(
     "end", [lambda ledger: ledger.finish(JOB, "done"), lambda ledger: ledger.release(JOB, "a")]
 )
-def test_a_beat_after_the_end_is_false(ledger, end):
+def test_a_beat_after_the_end_takes_nothing_back(ledger, end):
     ledger.claim(JOB, "a", LEASE)
     end(ledger)
-    assert not ledger.beat(JOB, "a", LEASE, "tag", GENERATING)
+    assert ledger.beat(JOB, "a", LEASE, "tag", GENERATING) == "lost"
 
 
-def test_a_beat_writes_a_wiped_ledger_anew(ledger, wipe):
-    ledger.claim(JOB, "a", LEASE)
+@pytest.mark.parametrize(
+    "meanwhile", [lambda offer: None, lambda offer: offer()], ids=["wiped", "and offered"]
+)
+def test_a_beat_writes_a_wiped_ledger_anew_with_its_counters(ledger, wipe, offer, meanwhile):
+    for owner in "ab":
+        ledger.claim(JOB, owner, LEASE)
+        ledger.release(JOB, owner, counts="job")
+    claim = ledger.claim(JOB, "a", LEASE)
     wipe()
     assert ledger.progress([JOB]) == [None]
-    assert ledger.beat(JOB, "a", LEASE, "tag", GENERATING)
+    meanwhile(offer)
+    assert ledger.beat(JOB, "a", SHORT, "tag", GENERATING, claim) == "held"
     assert ledger.claim(JOB, "b", LEASE).outcome == "busy"
     assert ledger.progress([JOB]) == [GENERATING]
+    time.sleep(SHORT * 1.1)
+    assert ledger.claim(JOB, "b", LEASE) == Claim("claimed", attempts=2, lost=1, orphaned=True)
+
+
+# --- cancel
+
+
+def test_the_holder_of_a_cancelled_job_is_told_at_its_next_beat_and_nobody_claims_it_again(ledger):
+    ledger.claim(JOB, "a", LEASE)
+    assert ledger.cancel([JOB]) == [JOB]
+    assert ledger.beat(JOB, "a", LEASE, "tag", GENERATING) == "cancelled"
+    assert ledger.claim(JOB, "b", LEASE).outcome == "busy"
+    ledger.release(JOB, "a", counts="none")
+    assert ledger.claim(JOB, "b", LEASE).outcome == "cancelled"
+
+
+def test_of_cancelled_jobs_those_that_are_held_are_named_and_unknown_and_ended_ones_left_alone(ledger, offer):
+    offer()
+    ledger.claim("held", "a", LEASE)
+    ledger.finish("ended", "done")
+    assert ledger.cancel([JOB, "held", "ended", "unknown"]) == ["held"]
+    assert ledger.claim(JOB, "a", LEASE).outcome == "cancelled"
+    assert ledger.progress(["ended", "unknown"]) == [Progress("done"), None]
+    assert ledger.cancel([]) == []
+
+
+def test_a_wish_to_cancel_is_forgotten_with_its_job(ledger, offer):
+    offer()
+    ledger.cancel([JOB])
+    ledger.forget(JOB)
+    assert ledger.claim(JOB, "a", LEASE) == Claim("claimed")
 
 
 # --- progress

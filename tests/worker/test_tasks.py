@@ -12,6 +12,7 @@ from contract.errors import ConfigurationError, EngineFailed, NoFace, StoreUnava
 from contract.job import Delivery, Job, Row, Source
 from contract.ledger import Ledger
 from contract.manifest import Manifest, OutputRecord
+from worker import tasks
 from worker.tasks import JobRunner
 
 VIDEO = b"not really a video"
@@ -24,8 +25,11 @@ def delivery():
 
 
 @pytest.fixture
-def runner(settings, storage, ledger):
+def runner(settings, storage, ledger, monkeypatch):
     """A runner for a given `perform`; backoff and leases are short."""
+
+    for each in ("BACKOFF_SECONDS", "MISCONFIGURED_SECONDS"):
+        monkeypatch.setattr(tasks, each, 0.0)
 
     def make(perform):
         return JobRunner(settings.model_copy(update={"lease_seconds": 1.0}), storage, ledger, perform)
@@ -113,9 +117,13 @@ def test_the_store_being_away_never_fails_a_job(runner, settings, storage, deliv
     assert storage.stat(keys.manifest(delivery.row.job.id)) is None
 
 
-def test_a_worker_that_cannot_run_jobs_hands_them_back_uncounted(runner, storage, ledger, delivery, manifest):
+def test_a_worker_that_cannot_run_jobs_hands_them_back_uncounted(
+    runner, storage, ledger, delivery, manifest, monkeypatch
+):
+    monkeypatch.setattr(tasks, "MISCONFIGURED_SECONDS", 0.3)
     assert runner(fail(ConfigurationError("no weights"))).run(delivery, "tag") == "released"
     assert ledger.offer(delivery.row.job.id, lost_after_seconds=0) == "later"
+    time.sleep(0.3)
     runner(succeed(storage)).run(delivery, "tag")
     assert manifest().attempt.number == 1
 
