@@ -89,10 +89,10 @@ redis.call('ZADD', KEYS[2], 'XX', now / 1000, ARGV[3]) keep()
 if get('cancel') then return 'cancelled' end
 return 'held'"""
 
-# ARGV: owner, delay in milliseconds before it may be offered again, whose fault it was
+# ARGV: owner, delay in milliseconds before it may be offered again, whose fault it was, the code of the error
 _RELEASE = f"""{_START}
 if get('owner') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'state', 'queued', 'not_before', now + ARGV[2], 'offered', 0, 'last', ARGV[1])
+redis.call('HSET', KEYS[1], 'state', 'queued', 'not_before', now + ARGV[2], 'offered', 0, 'last', ARGV[1], 'reason', ARGV[4])
 redis.call('HDEL', KEYS[1], 'owner', 'lease', 'frames', 'total', 'fps', 'offers')
 if ARGV[3] == 'job' then count('attempts', 1) redis.call('HDEL', KEYS[1], 'trouble') end
 if ARGV[3] == 'preempted' then count('preempted', 1) redis.call('HSET', KEYS[1], 'urgent', 1) end
@@ -137,6 +137,14 @@ class Progress:
     frames: int = 0
     total: int = 0
     fps: float = 0.0
+    attempts: int = 0
+    """Those before that failed or were never heard of again."""
+    later_seconds: float = 0.0
+    """It waits so much longer after a failure."""
+    reason: str | None = None
+    """Code of the error that the last attempt ended with, where it said so."""
+    cancelling: bool = False
+    """A person wants it to stop, and it has not yet."""
 
     @property
     def eta_seconds(self) -> float | None:
@@ -208,10 +216,15 @@ class Ledger:
             )
             return answer
 
-    def release(self, job: str, owner: str, *, delay_seconds: float = 0.0, counts: Counts = "job") -> bool:
-        """Give the job back, to be offered again after a delay; False when it was not this owner's any more."""
+    def release(
+        self, job: str, owner: str, *, delay_seconds: float = 0.0, counts: Counts = "job", reason: str = ""
+    ) -> bool:
+        """Give the job back, to be offered again after a delay; False when it was not this owner's any more.
+
+        `reason`: the code of the error that ended the attempt, for people who look on.
+        """
         with self._translated():
-            args: list[str | int] = [owner, _ms(delay_seconds), counts]
+            args: list[str | int] = [owner, _ms(delay_seconds), counts, reason]
             return bool(self._release(keys=[self._key(job)], args=args))
 
     def cancel(self, jobs: Sequence[str]) -> list[str]:
@@ -240,9 +253,12 @@ class Ledger:
     def progress(self, jobs: Sequence[str]) -> list[Progress | None]:
         """Where each job stands, in the same order; None for those that the ledger does not know."""
         with self._translated(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
             for job in jobs:
-                pipe.hmget(self._key(job), "state", "frames", "total", "fps")
-            return [_progress(fields) for fields in pipe.execute()]
+                pipe.hmget(self._key(job), *_SHOWN)
+            (second, microsecond), *entries = pipe.execute()
+            now = second * 1000 + microsecond // 1000
+            return [_progress(dict(zip(_SHOWN, each, strict=True)), now) for each in entries]
 
     def ping(self) -> None:
         """Return if Redis answers."""
@@ -271,8 +287,31 @@ def _ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _progress(fields: list[Any]) -> Progress | None:
-    state, frames, total, fps = fields
+_SHOWN = (
+    "state",
+    "frames",
+    "total",
+    "fps",
+    "attempts",
+    "lost",
+    "not_before",
+    "reason",
+    "cancel",
+)
+
+
+def _progress(entry: dict[str, Any], now: int) -> Progress | None:
+    """What an entry says; `now` in milliseconds of the server's clock."""
+    state = entry["state"]
     if state not in STATES:  # nothing known, or the word of a newer version for a stage of its own
         return Progress("preparing") if state else None
-    return Progress(state, int(frames or 0), int(total or 0), float(fps or 0.0))
+    return Progress(
+        state,
+        int(entry["frames"] or 0),
+        int(entry["total"] or 0),
+        float(entry["fps"] or 0.0),
+        attempts=int(entry["attempts"] or 0) + int(entry["lost"] or 0),
+        later_seconds=max(int(entry["not_before"] or 0) - now, 0) / 1000,
+        reason=entry["reason"] or None,
+        cancelling=bool(entry["cancel"]),
+    )

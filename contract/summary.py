@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from contract.job import Boundary
 
 
@@ -20,3 +22,5 @@ class Summary(Boundary):
     """Of all results, reused ones too."""
     cost: float
     currency: str
+    requeued: str | None = Field(default=None, exclude_if=lambda etag: etag is None)
+    """ETag of `requeued.json` when the rows were counted; None: there was none. With another one there, count anew."""

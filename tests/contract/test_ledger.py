@@ -1,6 +1,7 @@
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import redis
@@ -190,7 +191,7 @@ def test_a_beat_of_a_lost_lease_says_so_and_changes_nothing(ledger):
     time.sleep(SHORT * 1.1)
     ledger.claim(JOB, "b", LEASE)
     assert ledger.beat(JOB, "a", LEASE, "tag", GENERATING) == "lost"
-    assert ledger.progress([JOB]) == [Progress("staging")]
+    assert ledger.progress([JOB]) == [Progress("staging", attempts=1)]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +216,7 @@ def test_a_beat_writes_a_wiped_ledger_anew_with_its_counters(ledger, wipe, offer
     meanwhile(offer)
     assert ledger.beat(JOB, "a", SHORT, "tag", GENERATING, claim) == "held"
     assert ledger.claim(JOB, "b", LEASE).outcome == "busy"
-    assert ledger.progress([JOB]) == [GENERATING]
+    assert ledger.progress([JOB]) == [replace(GENERATING, attempts=2)]
     time.sleep(SHORT * 1.1)
     assert ledger.claim(JOB, "b", LEASE) == Claim("claimed", attempts=2, lost=1, orphaned=True)
 
@@ -261,7 +262,7 @@ def test_a_job_in_the_queue_again_shows_no_frames_of_the_attempt_before(ledger, 
     else:
         time.sleep(0.1)
         assert offer() == "publish"
-    assert ledger.progress([JOB]) == [Progress("queued")]
+    assert replace(ledger.progress([JOB])[0], attempts=0) == Progress("queued")
 
 
 def test_progress_is_in_the_order_asked_and_none_where_nothing_is_known(ledger):
@@ -304,3 +305,20 @@ def test_a_wrong_password_is_a_configuration_error(settings):
     with pytest.raises(ConfigurationError, match="DUBLINE_REDIS_URL") as caught:
         Ledger(settings.model_copy(update={"redis_url": SecretStr(url)})).ping()
     assert url.split("@")[0].removeprefix("redis://:") not in str(caught.value)
+
+
+def test_what_a_job_waits_for_is_told(ledger):
+    ledger.claim(JOB, "a", LEASE)
+    assert ledger.progress([JOB]) == [Progress("staging")]
+    ledger.release(JOB, "a", delay_seconds=60, reason="engine_failed")
+    (waiting,) = ledger.progress([JOB])
+    assert (waiting.state, waiting.attempts, waiting.reason) == ("queued", 1, "engine_failed")
+    assert 55 < waiting.later_seconds <= 60
+
+
+def test_a_wish_to_cancel_shows_until_it_is_done(ledger):
+    ledger.claim(JOB, "a", LEASE)
+    ledger.cancel([JOB])
+    assert ledger.progress([JOB]) == [Progress("staging", cancelling=True)]
+    ledger.finish(JOB, "cancelled")
+    assert ledger.progress([JOB]) == [Progress("cancelled")]
