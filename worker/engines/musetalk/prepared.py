@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from contract.job import JobOptions
@@ -16,8 +17,10 @@ from worker.media.frame import Box, Pixels
 
 REVISION = "1"
 """Of the code that prepares frames. Raise it when the same frame would give another `Prepared`."""
-SOFTWARE = ("diffusers", "numpy", "opencv-python-headless", "pillow", "torch")
-"""What computes boxes, masks and latents, and may round differently in another version."""
+SOFTWARE = ("ai-edge-litert", "av", "diffusers", "numpy", "opencv-python-headless", "pillow", "torch")
+"""What computes pixels, faces, boxes, masks and latents, and may round differently in another version."""
+WEIGHTS = ("face-detection", "face-mesh", "vae")
+"""What finds faces, and what makes latents."""
 UPSTREAMS = {"dwpose": ("onnxruntime", "rtmlib"), "face-parsing": ("onnxruntime", "uniface")}
 """The weights of upstream's own landmarks and mask, and what computes with them."""
 
@@ -59,8 +62,30 @@ def depends_on(variant: Variant, options: JobOptions, networks: Networks) -> dic
         "parsing": variant.mode(options),
         "landmarks": options.landmarks,
         "mask": options.mask,
-        "device": networks.device.type,
         "dtype": str(networks.dtype),
-        **{f"sha256 of {name}": weights.weight(name).sha256 for name in ("vae", *upstreams)},
-        **{f"version of {name}": version(name) for name in sorted(software)},
+        **_computer(networks.device),
+        **{f"sha256 of {name}": weights.weight(name).sha256 for name in (*WEIGHTS, *upstreams)},
+        **{f"version of {name}": _version(name) for name in sorted(software)},
     }
+
+
+def _computer(device: torch.device) -> dict[str, str]:
+    """What chooses the order of additions, and so the last bits: another card, library or number of threads."""
+    if device.type == "cuda":
+        return {
+            "device": torch.cuda.get_device_name(device),
+            "version of CUDA": str(torch.version.cuda),
+            "version of cuDNN": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
+        }
+    return {
+        "device": f"{device.type} {torch.backends.cpu.get_cpu_capability()}",
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def _version(package: str) -> str:
+    """Of what is installed; an option whose package is not is refused when its network is loaded."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"

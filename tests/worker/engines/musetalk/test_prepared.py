@@ -1,6 +1,7 @@
 """What is kept of a frame, and what it is kept under: whatever changes it must change its key."""
 
 import dataclasses
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from safetensors.numpy import load, save
 
 from contract.job import JobOptions
+from worker.engines.musetalk import prepared as module
 from worker.engines.musetalk.prepared import Prepared, depends_on
 from worker.engines.musetalk.variants import VARIANTS
 from worker.media.frame import Box
@@ -64,17 +66,62 @@ def test_what_changes_nothing_does_not_prepare_anew(networks, variant, options):
     assert depends_on(variant, options, networks) == depends_on(variant, DEFAULT, networks)
 
 
-def test_another_precision_or_device_is_another_key(networks):
+def test_another_precision_is_another_key(networks):
     half = dataclasses.replace(networks, dtype=torch.float16)
-    elsewhere = dataclasses.replace(networks, device=torch.device("cuda"))
-    keys = [depends_on(V15, DEFAULT, each) for each in (networks, half, elsewhere)]
-    assert keys[0] != keys[1] != keys[2] != keys[0]
+    assert depends_on(V15, DEFAULT, half) != depends_on(V15, DEFAULT, networks)
+
+
+@pytest.fixture
+def on_gpu(networks, monkeypatch):
+    """Networks that say that they are on a card of that name."""
+
+    def there(card):
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: card)
+        return dataclasses.replace(networks, device=torch.device("cuda"))
+
+    return there
+
+
+def test_every_kind_of_card_has_a_key_of_its_own_for_its_bits_are_its_own(networks, on_gpu):
+    keys = [depends_on(V15, DEFAULT, networks)]
+    for card in ("NVIDIA A10G", "NVIDIA H100 80GB HBM3"):
+        key = depends_on(V15, DEFAULT, on_gpu(card))
+        assert key["device"] == card
+        assert key not in keys
+        keys.append(key)
+
+
+def test_another_cuda_or_cudnn_is_another_key(on_gpu, monkeypatch):
+    networks = on_gpu("NVIDIA A10G")
+    before = depends_on(V15, DEFAULT, networks)
+    with monkeypatch.context() as other:
+        other.setattr(torch.version, "cuda", "99.0")
+        assert depends_on(V15, DEFAULT, networks) != before
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 99_000)
+    assert depends_on(V15, DEFAULT, networks) != before
+
+
+def test_another_processor_is_another_key_and_so_is_another_number_of_threads(networks, monkeypatch):
+    before = depends_on(V15, DEFAULT, networks)
+    with monkeypatch.context() as other:
+        other.setattr(torch, "get_num_threads", lambda: 64)
+        assert depends_on(V15, DEFAULT, networks) != before
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "of another time")
+    assert depends_on(V15, DEFAULT, networks) != before
+
+
+def test_an_option_whose_libraries_are_missing_is_refused_later_and_not_here(networks, monkeypatch):
+    monkeypatch.setitem(module.UPSTREAMS, "dwpose", ("no-such-package",))
+    key = depends_on(V15, JobOptions(landmarks="dwpose"), networks)
+    assert key["version of no-such-package"] == "none"
 
 
 @pytest.mark.parametrize(
     ("name", "options", "changes"),
     [
         ("vae", DEFAULT, True),
+        ("face-mesh", DEFAULT, True),
+        ("face-detection", DEFAULT, True),
         ("unet-v15", DEFAULT, False),
         ("dwpose", DEFAULT, False),
         ("dwpose", JobOptions(landmarks="dwpose"), True),
@@ -94,7 +141,5 @@ def test_other_weights_are_another_key_where_they_take_part(networks, monkeypatc
 def test_a_key_is_text_and_names_the_versions_of_what_computes(networks):
     key = depends_on(V15, DEFAULT, networks)
     assert all(isinstance(each, str) for pair in key.items() for each in pair)
-    assert (
-        key["version of torch"] == torch.__version__.partition("+")[0]
-        or key["version of torch"] == torch.__version__
-    )
+    for package in ("torch", "av", "ai-edge-litert", "diffusers", "numpy"):
+        assert key[f"version of {package}"] == version(package)
