@@ -20,7 +20,11 @@ VISIBILITY_SECONDS = 120
 """After this long without a beat the broker delivers a message again."""
 
 # kombu's Redis transport: 0 is served first.
-_PRIORITIES: dict[Priority, int] = {"high": 0, "normal": 3, "low": 6}
+_URGENT = 0
+_PRIORITIES: dict[Priority, int] = {"high": 1, "normal": 3, "low": 6}
+PRIORITY_STEPS = [_URGENT, *sorted(_PRIORITIES.values())]
+"""The queue's lists in the order they are served. A list is emptied before the next: what lies in the queue at one time is a
+small window (`producer/feeder.py`), so that the low ones come to be the only ones in it, and are served."""
 
 
 def make_app(settings: Settings) -> Celery:
@@ -62,7 +66,7 @@ def make_app(settings: Settings) -> Celery:
             "unacked_mutex_expire": 15,
             **SOCKET_OPTIONS,
             **_sentinels(address),
-            "priority_steps": sorted(_PRIORITIES.values()),
+            "priority_steps": PRIORITY_STEPS,
             "global_keyprefix": f"{settings.namespace}:",
         },
     )
@@ -75,8 +79,10 @@ def _sentinels(address: RedisAddress) -> dict[str, Any]:
     return {"master_name": address.master, "sentinel_kwargs": sentinel_options(address)}
 
 
-def publish(app: Celery, delivery: Delivery) -> None:
-    """Put one job into the queue.
+def publish(app: Celery, delivery: Delivery, *, urgent: bool = False) -> None:
+    """Put one job into the queue; an urgent one goes before all others.
+
+    The child that works on it is killed and replaced when the row's time limit, or else the setting's, is over.
 
     Raises:
         ConfigurationError: Redis refuses the credentials.
@@ -88,7 +94,8 @@ def publish(app: Celery, delivery: Delivery) -> None:
             TASK,
             args=[delivery.model_dump(mode="json")],
             queue=QUEUE,
-            priority=_PRIORITIES[delivery.row.priority],
+            priority=_URGENT if urgent else _PRIORITIES[delivery.row.priority],
+            time_limit=delivery.row.time_limit_seconds or app.conf.task_time_limit,
             argsrepr=f"batch={delivery.batch} row={delivery.row.id} job={job.id[:12]} engine={job.options.engine}",
             retry=False,
         )

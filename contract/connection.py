@@ -29,8 +29,10 @@ def connect(url: str) -> redis.Redis:
         **SOCKET_OPTIONS,
     }
     if address.master:
-        sentinels = Sentinel(address.hosts, sentinel_kwargs=sentinel_options(address), **options)
-        client: redis.Redis = sentinels.master_for(address.master)
+        sentinels = Sentinel(  # type: ignore[no-untyped-call]
+            address.hosts, sentinel_kwargs=sentinel_options(address), **options
+        )
+        client: redis.Redis = sentinels.master_for(address.master)  # type: ignore[no-untyped-call]
         return client
     ((host, port),) = address.hosts
     return redis.Redis(host=host, port=port, ssl=address.tls is not None, **(address.tls or {}), **options)

@@ -28,6 +28,11 @@ def attempt(job: str, attempt: str, name: str) -> str:
     return f"{JOBS}{job}/attempts/{attempt}/{name}"
 
 
+def attempts(job: str) -> str:
+    """The folder of all attempts at a job."""
+    return f"{JOBS}{job}/attempts/"
+
+
 def uploaded(sha256: str, suffix: str) -> str:
     """A local input by its content. `suffix` has its dot, in lower case."""
     return f"{INPUTS}{sha256}{suffix}"
@@ -46,6 +51,14 @@ def prepared(entry: str, name: str = "") -> str:
 def cancelled(batch: str) -> str:
     """The wish to cancel rows of a batch, all of them or those it names; put by a person, acted on by the feeder."""
     return f"{BATCHES}{batch}/cancel.json"
+
+
+def requeued(batch: str) -> str:
+    """When rows of a batch were last requeued, in words that never were there before: feeders read it from its start again.
+
+    Put after the manifests are deleted and before the summary is, so that no feeder closes the batch over them.
+    """
+    return f"{BATCHES}{batch}/requeued.json"
 
 
 def log(job: str, attempt: str) -> str:

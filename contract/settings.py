@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     """For so long a job waits for Redis and the store to serve it, then its failure is committed."""
     time_limit_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3600.0
     """A child that works longer on one job is killed and replaced; rows may name another limit."""
+    sweep_days: Annotated[float, Field(ge=0)] = 7.0
+    """Files that no result needs are removed when they are older; 0: never."""
     pin_limit: Annotated[int, Field(ge=0)] = 2000
     """Up to this many s3:// inputs, `submit` checks each and pins its ETag."""
 

@@ -1,32 +1,49 @@
 """The feeder: keeps the queue short and full, puts back what got lost, and closes batches whose rows have all ended.
 
+Rows take turns: priorities by their weight, and the batches of one priority one after the other (`producer/turns.py`).
 It believes the store. The queue and the ledger may be wiped at any moment: what has no manifest is published again,
 and what has one never is. Any number of feeders may run, for everything they do may be done twice.
 """
 
 import logging
+import random
 import signal
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import islice
+from typing import get_args
 
 from celery import Celery
 from pydantic import ValidationError
 
 from contract import keys
 from contract.broker import make_app, publish
-from contract.errors import BrokerUnavailable, InputNotFound, InputRejected, TemporaryFailure
-from contract.job import Delivery, Row
+from contract.cancel import CancelRequest
+from contract.errors import (
+    BrokerUnavailable,
+    DublineError,
+    InputNotFound,
+    InputRejected,
+    NotFound,
+    TemporaryFailure,
+)
+from contract.job import Delivery, Priority, Row
 from contract.ledger import STATE_OF, Ledger
 from contract.manifest import Manifest
 from contract.outputs import publish_output
 from contract.settings import Settings
-from contract.storage import Storage
+from contract.storage import Storage, StoredObject
+from contract.summary import Summary
+from producer.cancelling import CancelledRow, Canceller
 from producer.openbatch import OpenBatch
+from producer.sweep import Sweeper, Swept
+from producer.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +58,10 @@ SCAN_ROWS = 5000
 """Rows looked at in one step in search of those that have not ended."""
 SETTLE_ROWS = 500
 """Ended rows settled in one step."""
+SWEEP_SECONDS = 3600.0
+"""Between two slices of old files that are swept."""
+CANCEL_ROWS = 1000
+"""Rows of wholly cancelled batches ended in one step, besides those whose turn it is."""
 THREADS = 16
 
 
@@ -53,6 +74,8 @@ class _Waiting:
     job: str
     later: bool = False
     """It failed, and waits to be tried again."""
+    taken: bool = True
+    """The batch has handed it out, and waits for it to be counted; False: its turn is still to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +88,32 @@ class _Ended:
 
 
 class Feeder:
-    """Turns batches into messages, a window at a time."""
+    """Turns batches into messages, a window at a time; with `only`, one batch and no other."""
 
-    def __init__(self, storage: Storage, ledger: Ledger, app: Celery, settings: Settings) -> None:
+    def __init__(
+        self, storage: Storage, ledger: Ledger, app: Celery, settings: Settings, only: str | None = None
+    ) -> None:
         self._storage = storage
         self._ledger = ledger
         self._app = app
+        self._only = only
+        self._listed = f"{keys.BATCHES}{only}/" if only else keys.BATCHES
         self._currency = settings.currency
         self._window_size = 2 * settings.fleet_size + WINDOW_MARGIN
         self._lost_after_seconds = LOST_AFTER_LEASES * settings.lease_seconds
         self._batches: dict[str, OpenBatch] = {}
-        self._aside: set[str] = set()
+        self._turns = Turns()
+        self.aside: dict[str, Exception] = {}
+        self._cancelling: list[_Waiting] = []
         self._window: list[_Waiting] = []
         self._ended: deque[_Ended] = deque()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="feeder")
+        self._sweeper = Sweeper(storage, timedelta(days=settings.sweep_days)) if settings.sweep_days else None
+        self._sweep_at = time.monotonic() + SWEEP_SECONDS * random.random()  # noqa: S311 - feeders take turns
+        self._canceller = Canceller(storage, ledger, self._threads)
 
     def run(self, stop: threading.Event) -> None:
-        """Step until told to stop; an outage of Redis or the store is said once and waited for.
+        """Step until told to stop, or until the only batch has ended; an outage is said once and waited for.
 
         Raises:
             ConfigurationError: a credential or a setting is wrong.
@@ -90,6 +122,8 @@ class Feeder:
         while not stop.is_set():
             try:
                 self.step()
+                if self._has_nothing_left():
+                    break
             except TemporaryFailure as error:
                 if not waiting:
                     logger.warning("the feeder waits: %s", error)
@@ -102,6 +136,14 @@ class Feeder:
             stop.wait(0 if busy else STEP_SECONDS)
         self._threads.shutdown()
 
+    def _has_nothing_left(self) -> bool:
+        """Whether its only batch has ended, is gone, or cannot be fed."""
+        only = self._only
+        if only is None or only in self._batches:
+            return False
+        closed = self._storage.stat(keys.summary(only)) is not None
+        return only in self.aside or closed or self._storage.stat(keys.rows(only)) is None
+
     def step(self) -> None:
         """Look at everything once.
 
@@ -112,29 +154,56 @@ class Feeder:
         self._look_for_batches()
         self._offer(list(self._window))
         self._fill_window()
+        self._end_cancelled()
         self._settle_ended()
         self._close_batches()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Once an hour, some of what nobody needs any more; beside the feeding, which does not wait for it."""
+        if self._sweeper and time.monotonic() > self._sweep_at:
+            self._sweep_at = time.monotonic() + SWEEP_SECONDS
+            self._threads.submit(_sweep_some, self._sweeper)
 
     def _look_for_batches(self) -> None:
         """Open those with rows and without a summary; forget those that others closed or deleted."""
-        listed = {each.key: each.bytes for each in self._storage.list(keys.BATCHES)}
+        listed = {each.key: each for each in self._storage.list(self._listed)}
         names = {key.removeprefix(keys.BATCHES).partition("/")[0] for key in listed}
         unended = {
-            name: listed[keys.rows(name)]
+            name: listed[keys.rows(name)].bytes
             for name in names
-            if keys.rows(name) in listed and keys.summary(name) not in listed and name not in self._aside
+            if keys.rows(name) in listed and keys.summary(name) not in listed and name not in self.aside
         }
-        for name in self._batches.keys() - unended.keys():
-            self._forget(name)
+        for name, batch in list(self._batches.items()):
+            if name not in unended or batch.requeued != _etag(listed.get(keys.requeued(name))):
+                self._forget(name)
         for name in sorted(unended.keys() - self._batches.keys()):
-            self._batches[name] = OpenBatch(self._storage, name, unended[name])
+            requeued = _etag(listed.get(keys.requeued(name)))
+            self._batches[name] = OpenBatch(self._storage, name, unended[name], requeued)
+            self._turns.join(self._batches[name])
             logger.info("batch %s is open", name)
+        for batch in self._batches.values():
+            with self._setting_aside(batch):
+                self._heed(batch, listed.get(keys.cancelled(batch.name)))
+
+    def _heed(self, batch: OpenBatch, wish: StoredObject | None) -> None:
+        """Learn what a person wants cancelled, and take it out of the window."""
+        if _etag(wish) == batch.cancel_etag:
+            return
+        body = self._storage.get(wish.key) if wish else None
+        batch.cancel = CancelRequest.model_validate_json(body) if body else None
+        wanted = set((batch.cancel.rows if batch.cancel else None) or ())
+        ahead = [_Waiting(batch, row, row.job.id, taken=False) for row in batch.named(wanted)]
+        here = {id(each) for each in self._window if each.batch is batch and batch.is_cancelled(each.row.id)}
+        self._cancelling += [each for each in self._window if id(each) in here] + ahead
+        self._window = [each for each in self._window if id(each) not in here]
+        batch.cancel_etag = _etag(wish)
 
     def _fill_window(self) -> None:
         """Take rows until enough of them are on their way; those that have ended leave their place at once."""
         seen = 0
         while seen < SCAN_ROWS and (taken := self._take(self._free_places())):
-            self._offer(taken)
+            self._offer([each for each in taken if not each.batch.is_cancelled(each.row.id)])
             seen += len(taken)
 
     def _free_places(self) -> int:
@@ -143,23 +212,21 @@ class Feeder:
         return min(free, self._window_size + LATER_ROWS - len(self._window))
 
     def _take(self, count: int) -> list[_Waiting]:
-        """Put up to `count` rows into the window, one of each batch in turn; the next call goes on from there."""
-        turns, spent = deque(self._batches.values()), []
+        """Take up to `count` rows, each batch and priority in its turn; the next call goes on from there."""
         taken: list[_Waiting] = []
-        while turns and len(taken) < count:
-            batch = turns.popleft()
-            if row := self._next_row(batch):
-                taken.append(_Waiting(batch, row, row.job.id))
-                self._window.append(taken[-1])  # at once: a row that was taken is not handed out again
-                turns.append(batch)
-            else:
-                spent.append(batch)
-        self._batches = {each.name: each for each in (*turns, *spent)}
+        while len(taken) < count and (found := self._turns.next(self._next_row)):
+            taken.append(self._place(*found))
         return taken
 
-    def _next_row(self, batch: OpenBatch) -> Row | None:
+    def _place(self, batch: OpenBatch, row: Row) -> _Waiting:
+        """Keep a row that was just taken, at once: it is not handed out again."""
+        waiting = _Waiting(batch, row, row.job.id)
+        (self._cancelling if batch.is_cancelled(row.id) else self._window).append(waiting)
+        return waiting
+
+    def _next_row(self, batch: OpenBatch, priority: Priority) -> Row | None:
         with self._setting_aside(batch):
-            return batch.take()
+            return batch.take(priority)
         return None
 
     def _offer(self, waiting: list[_Waiting]) -> None:
@@ -174,14 +241,17 @@ class Feeder:
         self._publish([each for each, answer in answered if answer == "publish"])
 
     def _publish(self, due: list[_Waiting]) -> None:
+        urgent = self._ledger.urgent([each.job for each in due])
+        due.sort(key=lambda each: each.job not in urgent)
         unsent = deque(due)
         try:
             for each, manifest in zip(due, self._threads.map(self._result_of, due), strict=True):
                 if manifest:
                     self._ledger.finish(each.job, STATE_OF[manifest.status])
                     self._leave_window([each])
-                elif each.batch.name not in self._aside:
-                    publish(self._app, Delivery(batch=each.batch.name, row=each.row))
+                elif each.batch.name not in self.aside:
+                    delivery = Delivery(batch=each.batch.name, row=each.row)
+                    publish(self._app, delivery, urgent=each.job in urgent)
                 unsent.popleft()
         except TemporaryFailure:
             with suppress(BrokerUnavailable):  # then they are offered again when their time is over
@@ -193,6 +263,27 @@ class Feeder:
         with self._setting_aside(waiting.batch):
             return self._manifest(waiting.job)
         return None
+
+    def _end_cancelled(self) -> None:
+        """End what a person cancelled; what a worker holds is ended by it, and looked at again in the next step."""
+        for batch in self._batches.values():
+            if batch.cancel and batch.cancel.rows is None:
+                self._drain(batch)
+        if not self._cancelling:
+            return
+        ended = self._canceller.end([CancelledRow(each.batch.name, each.row) for each in self._cancelling])
+        self._ended += (
+            _Ended(each.batch, each.row.id, each.job)
+            for each in self._cancelling
+            if each.taken and each.job in ended
+        )
+        self._cancelling = [each for each in self._cancelling if each.job not in ended]
+
+    def _drain(self, batch: OpenBatch) -> None:
+        """Take rows of a batch that is cancelled as a whole, also while no place is free in the window."""
+        for priority in get_args(Priority):
+            while len(self._cancelling) < CANCEL_ROWS and (row := self._next_row(batch, priority)):
+                self._place(batch, row)
 
     def _settle_ended(self) -> None:
         """Count ended rows, and publish their outputs where the worker did not."""
@@ -231,9 +322,9 @@ class Feeder:
         try:
             yield
         except (InputRejected, ValidationError) as error:
-            if batch.name not in self._aside:
+            if batch.name not in self.aside:
                 logger.error("batch %s is set aside until the feeder starts anew: %s", batch.name, error)  # noqa: TRY400
-            self._aside.add(batch.name)
+            self.aside[batch.name] = error
 
     def _leave_window(self, ended: Iterable[_Waiting]) -> None:
         left = {id(each): each for each in ended}
@@ -242,7 +333,9 @@ class Feeder:
 
     def _forget(self, name: str) -> None:
         batch = self._batches.pop(name)
+        self._turns.leave(batch)
         self._window = [each for each in self._window if each.batch is not batch]
+        self._cancelling = [each for each in self._cancelling if each.batch is not batch]
         self._ended = deque(each for each in self._ended if each.batch is not batch)
 
     def _close_batches(self) -> None:
@@ -250,6 +343,11 @@ class Feeder:
             summary = batch.summary(self._currency)
             self._storage.put_if_absent(keys.summary(batch.name), summary.model_dump_json(indent=1).encode())
             self._forget(batch.name)
+            if batch.requeued != _etag(self._storage.stat(keys.requeued(batch.name))):
+                self._storage.delete(
+                    keys.summary(batch.name)
+                )  # rows that were counted have no result any more
+                continue
             logger.info(
                 "batch %s has ended: %d succeeded, %d failed, %d cancelled",
                 batch.name,
@@ -257,6 +355,20 @@ class Feeder:
                 summary.failed,
                 summary.cancelled,
             )
+
+
+def _etag(found: StoredObject | None) -> str | None:
+    return found.etag if found else None
+
+
+def _sweep_some(sweeper: Sweeper) -> None:
+    try:
+        swept = sweeper.sweep_some()
+    except DublineError as error:
+        logger.warning("the sweep is put off: %s", error)
+    else:
+        if swept != Swept():
+            logger.info("swept %d files of %d bytes, %d uploads", swept.objects, swept.bytes, swept.uploads)
 
 
 def serve(settings: Settings) -> None:
@@ -269,3 +381,22 @@ def serve(settings: Settings) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
     Feeder(Storage(settings), Ledger(settings), make_app(settings), settings).run(stop)
+
+
+def resume(settings: Settings, batch: str, stop: threading.Event | None = None) -> Summary | None:
+    """Feed one batch until it has ended, beside any feeders; what became of it, or None when told to stop before.
+
+    Raises:
+        NotFound: there is no such batch.
+        InputRejected: it cannot be fed: another version of Dubline wrote it, say.
+        ConfigurationError: a credential or a setting is wrong.
+    """
+    storage, stop = Storage(settings), stop or threading.Event()
+    feeder = Feeder(storage, Ledger(settings), make_app(settings), settings, only=batch)
+    if storage.stat(keys.rows(batch)) is None:
+        raise NotFound(f"there is no batch {batch}; `dubline status` lists them")
+    feeder.run(stop)
+    if error := feeder.aside.get(batch):
+        raise InputRejected(f"batch {batch} cannot be fed: {error}") from error
+    summary = storage.get(keys.summary(batch))
+    return Summary.model_validate_json(summary) if summary else None

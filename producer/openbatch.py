@@ -1,47 +1,71 @@
-"""A batch that is being fed: a cursor over its rows, and the sums of those that have ended."""
+"""A batch that is being fed: a cursor over its rows for each priority, and the sums of those that have ended."""
 
+import json
 from collections import Counter, deque
+from collections.abc import Collection, Iterator
 from contextlib import closing
-from itertools import islice
+from typing import Any, get_args
 
 from contract import keys
-from contract.job import Row
+from contract.cancel import CancelRequest
+from contract.job import Priority, Row
 from contract.manifest import Manifest
 from contract.storage import Storage
 from contract.summary import Summary
 
 READ_ROWS = 500
-"""Rows read ahead: a batch of any length takes this much memory."""
+"""Rows of one priority read ahead: a batch of any length takes this much memory."""
+SKIP_ROWS = 5000
+"""Rows of other priorities passed over in one reading: a step does not read the whole of a long batch."""
 
 
 class OpenBatch:
     """Hands out each row once, and knows when all of them have ended."""
 
-    def __init__(self, storage: Storage, name: str, size_bytes: int) -> None:
+    def __init__(self, storage: Storage, name: str, size_bytes: int, requeued: str | None = None) -> None:
         self.name = name
+        self.requeued = requeued
+        """The version of the note that rows were requeued which stood when this was opened; another: begin anew."""
+        self.cancel: CancelRequest | None = None
+        """What a person wants not to be rendered."""
+        self.cancel_etag: str | None = None
+        """The version of it that was read."""
         self._storage = storage
-        self._size_bytes = size_bytes
-        self._read_bytes = 0
-        self._ahead: deque[Row] = deque()
+        self._cursors = {each: _Cursor(storage, name, size_bytes, each) for each in get_args(Priority)}
         self._unended = 0
         self._counts: Counter[str] = Counter()
         self._seconds = 0.0
         self._cost = 0.0
         self._currency = ""
 
-    def take(self) -> Row | None:
-        """The next row, or None after the last.
+    def take(self, priority: Priority) -> Row | None:
+        """The next row of that priority, or None: there is none, or none was found yet.
 
         Raises:
             InputNotFound: the batch is gone.
             pydantic.ValidationError: another version of Dubline wrote it.
         """
-        if not self._ahead:
-            self._read_on()
-        if not self._ahead:
-            return None
-        self._unended += 1
-        return self._ahead.popleft()
+        row = self._cursors[priority].take()
+        self._unended += row is not None
+        return row
+
+    def named(self, rows: Collection[str]) -> Iterator[Row]:
+        """The rows of these names, wherever they stand and whether or not they were taken.
+
+        Raises: as `take`.
+        """
+        missing = set(rows)
+        with closing(self._storage.lines(keys.rows(self.name))) as lines:
+            for line in lines:
+                if not missing:
+                    return
+                if (name := _field(line, "id")) in missing:
+                    missing.discard(name)
+                    yield Row.model_validate_json(line)
+
+    def is_cancelled(self, row: str) -> bool:
+        """Whether a person wants this row not to be rendered."""
+        return self.cancel is not None and self.cancel.covers(row)
 
     def count(self, row: str, manifest: Manifest) -> None:
         """Note that a row which was taken has ended."""
@@ -57,7 +81,7 @@ class OpenBatch:
     @property
     def ended(self) -> bool:
         """No row is left, and none that was taken is still to end."""
-        return self._read_bytes >= self._size_bytes and not self._ahead and not self._unended
+        return not self._unended and all(each.is_at_end for each in self._cursors.values())
 
     def summary(self, currency: str) -> Summary:
         """The sums so far; `currency` names the unit where nothing has cost anything."""
@@ -74,10 +98,51 @@ class OpenBatch:
             currency=self._currency or currency,
         )
 
+
+class _Cursor:
+    """The rows of one priority, in their order; those of the others are passed over."""
+
+    def __init__(self, storage: Storage, batch: str, size_bytes: int, priority: Priority) -> None:
+        self._storage = storage
+        self._key = keys.rows(batch)
+        self._size_bytes = size_bytes
+        self._priority = priority
+        self._read_bytes = 0
+        self._ahead: deque[Row] = deque()
+
+    @property
+    def is_at_end(self) -> bool:
+        return self._read_bytes >= self._size_bytes and not self._ahead
+
+    def take(self) -> Row | None:
+        if not self._ahead:
+            self._read_on()
+        return self._ahead.popleft() if self._ahead else None
+
     def _read_on(self) -> None:
         if self._read_bytes >= self._size_bytes:
             return
-        with closing(self._storage.lines(keys.rows(self.name), start=self._read_bytes)) as lines:
-            for line in islice(lines, READ_ROWS):
-                self._ahead.append(Row.model_validate_json(line))
+        skipped = 0
+        with closing(self._storage.lines(self._key, start=self._read_bytes)) as lines:
+            for line in lines:
+                if _priority(line) == self._priority:
+                    self._ahead.append(Row.model_validate_json(line))
+                else:
+                    skipped += 1
                 self._read_bytes += len(line) + 1
+                if len(self._ahead) >= READ_ROWS or skipped >= SKIP_ROWS:
+                    return
+
+
+def _priority(line: bytes) -> Priority:
+    """Of a row; what this version does not know counts as normal, so that somebody takes it and says so."""
+    found = _field(line, "priority")
+    return found if found in ("low", "high") else "normal"
+
+
+def _field(line: bytes, name: str) -> Any:
+    """One field of a row that is not looked at any closer."""
+    try:
+        return json.loads(line).get(name)
+    except (ValueError, AttributeError):
+        return None

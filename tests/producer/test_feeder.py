@@ -13,7 +13,7 @@ import redis
 from pydantic import SecretStr
 
 from contract import keys
-from contract.broker import QUEUE, make_app
+from contract.broker import PRIORITY_STEPS, QUEUE, make_app
 from contract.errors import StoreUnavailable
 from contract.job import Job, Row, Source
 from contract.ledger import STATE_OF, Ledger
@@ -24,6 +24,8 @@ from producer.feeder import WINDOW_MARGIN, Feeder
 from producer.local import Command, Service, valkey_program
 
 SHORT_LEASE = 0.05
+SUFFIXES = [f"\x06\x16{step}" if step else "" for step in PRIORITY_STEPS]
+"""Of the queue's lists, in the order they are served."""
 
 
 def rows(count, name="row", **kinds):
@@ -61,7 +63,7 @@ class Bench:
 
     def queued(self):
         """Ids of the rows whose messages are in the queue, in the order they will be served."""
-        lists = [f"{self.settings.namespace}:{QUEUE}{suffix}" for suffix in ("", "\x06\x163", "\x06\x166")]
+        lists = [f"{self.settings.namespace}:{QUEUE}{suffix}" for suffix in SUFFIXES]
         bodies = [json.loads(each)["body"] for name in lists for each in self.redis.lrange(name, 0, -1)[::-1]]
         return [json.loads(base64.b64decode(each))[0][0]["row"]["id"] for each in bodies]
 
