@@ -84,6 +84,8 @@ class Frames(Boundary):
     """Source frames that this attempt had the engine prepare ..."""
     reused: int = 0
     """... and those that an earlier job with the same source had left prepared."""
+    resumed: int = 0
+    """Frames of the output that an earlier attempt at this job had finished."""
 
 
 class SyncCheck(Boundary):

@@ -4,7 +4,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -19,6 +19,7 @@ from worker.engines.base import Engine
 from worker.progress import JobProgress
 from worker.render import Rendering, Tools, render
 from worker.scratch import PREFIX, held, sweep
+from worker.segments.chain import Segments, installed
 from worker.stage import Staged, stage_in, stage_out
 from worker.stopwatch import Stopwatch
 from worker.tasks import Findings, Ticket
@@ -51,6 +52,12 @@ class Workshop:
                 with watch.stage("setup"):
                     tools = self.tools(job.options.engine)
                 findings.device = device(tools.engine)
+                made_with = {
+                    "inputs": [video.record.sha256, audio.record.sha256],
+                    **installed(SOFTWARE + OPTIONAL),
+                }
+                segments = Segments(self.storage, ticket.job_id, folder, made_with, progress.touch)
+                tools = replace(tools, segments=segments)
                 output = folder / "video.mp4"
                 rendering = render(video.path, audio.path, output, job.options, tools, progress, watch)
                 note(findings, rendering, video, audio, job.options)

@@ -8,23 +8,35 @@ Frames never overtake each other, and what is drawn into them depends on their o
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from worker.engines.base import EngineJob, Mouth
+from worker.faces.trace import Trace
 from worker.media.blend import blend
 from worker.media.frame import Frame
 from worker.overlap import gathered, read_ahead
 from worker.preparing import DELAY_BATCHES, Preparer, Ready
+from worker.segments.segment import ends_segment
 from worker.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One finished frame. The last one of a segment has a trace, where faces are followed (`Preparer.trace`)."""
+
+    frame: Frame
+    has_mouth: bool
+    trace: Trace | None = None
 
 
 @contextmanager
 def draw(
     frames: Iterable[Frame], features: Iterable[Any], engine: EngineJob, preparer: Preparer, watch: Stopwatch
-) -> Iterator[Iterator[tuple[Frame, bool]]]:
+) -> Iterator[Iterator[Drawn]]:
     """The same frames in the same order, each with whether it has a new mouth. One without a face is untouched.
 
-    At most some five batches of frames are on their way. An error of a stage is raised where its frame would
+    What is drawn into a segment's frames depends on no other segment's batches. At most some five batches of frames are on their way. An error of a stage is raised where its frame would
     have come; leaving the block ends the stages.
     """
     depth = engine.batch_size
@@ -38,13 +50,15 @@ def draw(
 
 def _generated(
     ready: Iterable[Ready], engine: EngineJob, watch: Stopwatch
-) -> Iterator[tuple[Frame, Mouth | None]]:
+) -> Iterator[tuple[Ready, Mouth | None]]:
     """Each frame and its mouth. Batches are full: frames without a face are passed over, not waited at."""
     size = engine.batch_size
-    for group in gathered(ready, _has_face, size, DELAY_BATCHES * size):
+    for group in gathered(
+        ready, _has_face, size, DELAY_BATCHES * size, lambda each: ends_segment(each.frame.index)
+    ):
         mouths = _mouths([each for each in group if _has_face(each)], engine, watch)
         for each in group:
-            yield each.frame, next(mouths) if _has_face(each) else None
+            yield each, next(mouths) if _has_face(each) else None
 
 
 def _mouths(drawn: Sequence[Ready], engine: EngineJob, watch: Stopwatch) -> Iterator[Mouth]:
@@ -59,11 +73,9 @@ def _has_face(ready: Ready) -> bool:
     return ready.prepared is not None
 
 
-def _blended(
-    drawings: Iterable[tuple[Frame, Mouth | None]], watch: Stopwatch
-) -> Iterator[tuple[Frame, bool]]:
-    for frame, mouth in drawings:
+def _blended(drawings: Iterable[tuple[Ready, Mouth | None]], watch: Stopwatch) -> Iterator[Drawn]:
+    for ready, mouth in drawings:
         if mouth is not None:
             with watch.stage("blend"):
-                blend(frame, mouth)
-        yield frame, mouth is not None
+                blend(ready.frame, mouth)
+        yield Drawn(ready.frame, mouth is not None, ready.trace)

@@ -80,19 +80,23 @@ def _consume(ready: "queue.Queue[Item | _Failed | type[_End]]") -> Iterator[Item
 
 
 def gathered(
-    items: Iterable[Item], counts: Callable[[Item], bool], size: int, most: int
+    items: Iterable[Item],
+    counts: Callable[[Item], bool],
+    size: int,
+    most: int,
+    ends: Callable[[Item], bool] = lambda _: False,
 ) -> Iterator[list[Item]]:
     """The items in order, in lists with `size` of those that count.
 
-    A list has fewer of them at the end, and where it would grow longer than `most` items. It never waits without
-    one: what comes before the first that counts goes on at once.
+    A list has fewer of them at the end, where it would grow longer than `most` items, and with an item that `ends`
+    it. It never waits without one: what comes before the first that counts goes on at once.
     """
     waiting: list[Item] = []
     counted = 0
     for item in items:
         waiting.append(item)
         counted += counts(item)
-        if counted in (0, size) or len(waiting) == most:
+        if counted in (0, size) or len(waiting) == most or ends(item):
             yield waiting
             waiting, counted = [], 0
     if waiting:

@@ -2,16 +2,18 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from contract.errors import EngineFailed
 from worker.engines.base import Crop, EngineJob, Keeping
 from worker.faces.face import Face
+from worker.faces.trace import Trace
 from worker.faces.track import FaceTracker
 from worker.media.frame import Frame
 from worker.overlap import gathered
 from worker.prepared.entry import Entry
+from worker.segments.segment import ends_segment
 from worker.stopwatch import Stopwatch
 
 DELAY_BATCHES = 2
@@ -22,11 +24,15 @@ REMEMBERED_BATCHES = 2
 
 @dataclass(frozen=True)
 class Ready:
-    """One output frame, its feature, and its source frame prepared; None where there is no mouth to draw."""
+    """One output frame, its feature, and its source frame prepared; None where there is no mouth to draw.
+
+    The last one of a segment has the trace of the faces that were followed so far, where any were.
+    """
 
     frame: Frame
     feature: Any
     prepared: Any | None
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class _Looked:
     crop: Crop | None = None
     prepared: Any | None = None
     is_known: bool = True
+    trace: Trace | None = None
 
 
 class Preparer:
@@ -56,20 +63,49 @@ class Preparer:
         self._faces: dict[int, Face | None] = {}
         self._recent: OrderedDict[int, Any | None] = OrderedDict()
         self._coming: set[int] = set()
-        self._seen = 0
+        self._seen = self._traced = 0
         self.prepared = 0
         self.reused = 0
 
+    @property
+    def follows(self) -> bool:
+        """Whether faces are followed here, each found where the last one was."""
+        return self._tracker is not None
+
+    def resume(self, trace: Trace | None) -> None:
+        """Take what an earlier attempt saw of the next source frames; only before the first frame, in order."""
+        if trace is None:
+            return
+        self._faces.update(enumerate(trace.faces, trace.first))
+        self._seen = self._traced = trace.end
+        if self._tracker:
+            self._tracker.restore(trace.tracker)
+
+    def trace(self) -> Trace | None:
+        """What was seen since the last trace was taken; None where no faces are followed."""
+        if self._tracker is None:
+            return None
+        first, self._traced = self._traced, self._seen
+        faces = tuple(self._faces[index] for index in range(first, self._seen))
+        return Trace(first, faces, self._tracker.state())
+
     def ready(self, pairs: Iterable[tuple[Frame, Any]]) -> Iterator[Ready]:
-        """The same frames with their features, prepared a batch at a time."""
+        """The same frames with their features, prepared a batch at a time; no batch is of two segments."""
         size = self._engine.batch_size
-        looked = (self._look(frame, feature) for frame, feature in pairs)
-        for group in gathered(looked, lambda each: each.crop is not None, size, DELAY_BATCHES * size):
+        looked = (self._looked(frame, feature) for frame, feature in pairs)
+        groups = gathered(
+            looked, _has_crop, size, DELAY_BATCHES * size, lambda each: ends_segment(each.frame.index)
+        )
+        for group in groups:
             fresh = self._prepare([each for each in group if each.crop is not None])
             for each in group:
                 prepared = each.prepared if each.is_known else fresh[each.frame.source_index]
                 self._remember(each.frame.source_index, prepared)
-                yield Ready(each.frame, each.feature, prepared)
+                yield Ready(each.frame, each.feature, prepared, each.trace)
+
+    def _looked(self, frame: Frame, feature: Any) -> _Looked:
+        looked = self._look(frame, feature)
+        return replace(looked, trace=self.trace()) if ends_segment(frame.index) else looked
 
     def _look(self, frame: Frame, feature: Any) -> _Looked:
         """What is known of the frame, or what is to be prepared; follows the face in every new one."""
@@ -126,6 +162,10 @@ class Preparer:
         self._recent.move_to_end(index)
         if len(self._recent) > REMEMBERED_BATCHES * self._engine.batch_size:
             self._recent.popitem(last=False)
+
+
+def _has_crop(looked: _Looked) -> bool:
+    return looked.crop is not None
 
 
 def _crop(frame: Frame, face: Face, engine: EngineJob) -> Crop:

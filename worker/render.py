@@ -4,6 +4,7 @@
     video file ──► VideoSource ─► track, prepare ─► generate ─► blend ─► VideoWriter ─► video.mp4
                    └─ a thread ─┘ └─ a thread ──┘   └a thread┘ └ this ┘ └─ a thread ─┘
 
+The video is written in segments of 20 s, and an attempt goes on after the last one that another finished (segments/).
 All stages run side by side with bounded queues between them: a bounded number of frames is in memory, and none
 ever lies on disk. What grows with length is the sound and the points of the faces, about 0.3 GB an hour each.
 drawing.py is the middle; preparing.py says what is done once per source frame, and prepared/ keeps it for other jobs.
@@ -11,7 +12,7 @@ drawing.py is the middle; preparing.py says what is done once per source frame, 
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ from worker.prepared.entry import Entry, entry_key
 from worker.prepared.shelf import Shelf
 from worker.preparing import Preparer
 from worker.progress import JobProgress
+from worker.segments.chain import Chain, Segments
+from worker.segments.recording import Recording
+from worker.segments.segment import is_long
 from worker.stopwatch import Stopwatch
 
 QUEUE_FRAMES = 8
@@ -41,7 +45,7 @@ QUEUE_FRAMES = 8
 
 @dataclass(frozen=True)
 class Tools:
-    """What a process sets up once and every job uses."""
+    """What a process sets up once and every job uses, and the job's own place of segments."""
 
     engine: Engine
     faces: FaceModels
@@ -49,6 +53,8 @@ class Tools:
     threads: int
     shelf: Shelf | None = None
     """Where prepared frames are kept for other jobs."""
+    segments: Segments | None = None
+    """Where finished parts of this job are kept for another attempt."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,6 @@ def render(
             features = engine.listen(sound.samples_16k, length)
         job = _Job(engine, options, tools, progress, watch)
         with job.kept(video, source.source_frames or length) as kept:
-            progress.enter("generating", total=length)
             encoded, frames = job.film(source, sound, features, kept, output)
     with watch.stage("sync_check"):
         aperture = apertures(output, encoded.frames, tools.faces, tools.limits, options.face, progress.touch)
@@ -136,31 +141,52 @@ class _Job:
         self, source: VideoSource, sound: Audio, features: Sequence[Any], kept: Entry | None, output: Path
     ) -> tuple[EncodedFacts, Frames]:
         """The finished file, and how many of its frames have a new mouth."""
-        mode, watch = self.options.sync_mode, self.watch
-        is_covered = kept is not None and kept.covers(source.source_frames or len(features))
+        mode, watch, total = self.options.sync_mode, self.watch, len(features)
+        is_covered = kept is not None and kept.covers(source.source_frames or total)
         tracker = None if is_covered else FaceTracker(self.tools.faces, self.options.face)
         preparer = Preparer(self.engine, tracker, kept, watch)
-        with_face = 0
         with (
             watch.stage("stream"),
             VideoWriter(output, source.width, source.height, sound, threads=self.tools.threads) as writer,
+            self._chain(source, total) as chain,
         ):
+            recording = Recording(writer, chain)
+            with watch.stage("resume"):
+                first = recording.resume(preparer)
+            self.progress.enter("generating", total=total)
+            self.progress.advance(first)
+            rest = (features[index] for index in range(first, total))
             with (
-                read_ahead(source.frames(len(features), mode), QUEUE_FRAMES) as frames,
-                draw(frames, features, self.engine, preparer, watch) as drawn,
-                WriteBehind(writer.write, QUEUE_FRAMES) as behind,
+                read_ahead(source.frames(total, mode, first), QUEUE_FRAMES) as frames,
+                draw(frames, rest, self.engine, preparer, watch) as drawn,
+                WriteBehind(recording.write, QUEUE_FRAMES) as behind,
             ):
-                for frame, has_mouth in drawn:
-                    with_face += has_mouth
-                    behind.put(frame)
+                for each in drawn:
+                    behind.put(each)
                     self.progress.advance()
-            encoded = writer.close()
+            encoded = recording.finish(preparer.trace())
         if kept is not None:
             kept.finish(source.source_frames)
-        return encoded, self._counted(encoded.frames, with_face, preparer)
+        return encoded, self._counted(recording, preparer)
 
-    def _counted(self, total: int, with_face: int, preparer: Preparer) -> Frames:
+    def _chain(self, source: VideoSource, total: int) -> AbstractContextManager[Chain | None]:
+        """The job's segments in the bucket; None where it is too short to have several, or has no bucket."""
+        segments = self.tools.segments
+        if segments is None or not is_long(total):
+            return nullcontext()
+        engine = self.engine.depends_on() if isinstance(self.engine, Keeping) else {}
+        return segments.chain(
+            {
+                "frames": total,
+                "size": [source.width, source.height],
+                "threads": self.tools.threads,
+                "engine": dict(engine),
+            }
+        )
+
+    def _counted(self, recording: Recording, preparer: Preparer) -> Frames:
         """The counts. Raises NoFace where no mouth was drawn."""
+        total, with_face = recording.frames, recording.with_face
         if with_face == 0:
             face = self.options.face
             sought = f"{face + 1} usable faces" if isinstance(face, int) else "a usable face"
@@ -174,6 +200,7 @@ class _Job:
             without_face=total - with_face,
             prepared=preparer.prepared,
             reused=preparer.reused,
+            resumed=recording.resumed,
         )
 
 

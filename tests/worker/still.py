@@ -34,6 +34,12 @@ class Blinking:
             return None
         return Face(np.zeros((468, 2), np.float32), 1.0)
 
+    def state(self):
+        return {"asked": np.array(self.asked, np.int64)}
+
+    def restore(self, state):
+        self.asked = state["asked"].tolist()
+
 
 @dataclass(frozen=True)
 class Prepared:

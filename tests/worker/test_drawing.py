@@ -27,9 +27,10 @@ def all_drawn(source_indices, features, engine, without=()):
 def test_a_frame_without_a_face_keeps_its_place_untouched_and_shifts_no_mouth():
     features = [4 * index for index in range(10)]
     drawn = all_drawn(range(10), features, StillEngine(), without={3})
-    assert [frame.index for frame, _ in drawn] == list(range(10))
-    assert [frame.index for frame, has_mouth in drawn if not has_mouth] == [3]
-    for (frame, has_mouth), before in zip(drawn, frames(range(10)), strict=True):
+    assert [each.frame.index for each in drawn] == list(range(10))
+    assert [each.frame.index for each in drawn if not each.has_mouth] == [3]
+    for each, before in zip(drawn, frames(range(10)), strict=True):
+        frame, has_mouth = each.frame, each.has_mouth
         painted = (frame.y != before.y).nonzero()
         if not has_mouth:
             assert planes([frame]) == planes([before])
@@ -55,9 +56,9 @@ def test_a_long_absence_does_not_hold_frames_back():
             yield frame
 
     with drawing(watched(), [1] * 100, engine, without=range(1, 100)) as drawn:
-        assert next(drawn)[1]
+        assert next(drawn).has_mouth
         assert max(given) < 30
-        assert [frame.index for frame, _ in drawn] == list(range(1, 100))
+        assert [each.frame.index for each in drawn] == list(range(1, 100))
     assert engine.generated == [1]
 
 
@@ -103,7 +104,7 @@ def test_the_result_depends_on_no_timing():
     for seed in range(3):
         engine = StillEngine(seed)
         drawn = all_drawn(sources, features, engine, without)
-        assert planes(frame for frame, _ in drawn) == planes(frame for frame, _ in plain)
+        assert planes(each.frame for each in drawn) == planes(each.frame for each in plain)
         assert engine.generated == [3] * 15
 
 
@@ -136,7 +137,7 @@ def test_an_error_of_the_source_arrives_and_no_frame_is_skipped_before_it():
         pytest.raises(OSError, match="the decoder is gone"),
         drawing(broken(), [1] * 50, StillEngine()) as drawn,
     ):
-        seen.extend(frame.index for frame, _ in drawn)
+        seen.extend(each.frame.index for each in drawn)
     assert seen == list(range(len(seen)))
     assert stages() == []
 
@@ -160,5 +161,5 @@ def test_an_engine_that_gives_too_few_mouths_is_a_defect():
 def test_a_frame_that_cannot_be_prepared_passes_through_and_counts_as_one_without_a_face():
     tone = int(next(frames([4])).rgb()[0, 0, 0])
     drawn = all_drawn(range(8), [40] * 8, StillEngine(turned_away={tone}))
-    assert [frame.index for frame, has_mouth in drawn if not has_mouth] == [4]
-    np.testing.assert_array_equal(drawn[4][0].y, next(frames([4])).y)
+    assert [each.frame.index for each in drawn if not each.has_mouth] == [4]
+    np.testing.assert_array_equal(drawn[4].frame.y, next(frames([4])).y)

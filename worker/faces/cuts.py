@@ -1,7 +1,11 @@
 """Whether another shot begins: a few lines on a small grey picture of each frame."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.media.frame import Floats, Frame
 
@@ -33,3 +37,11 @@ class Cuts:
         now, before = (small - small.mean()) / contrast, self._before
         self._before = now
         return before is not None and float((now * before).mean()) < MIN_LIKENESS
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What the next answer depends on besides its frame."""
+        return {} if self._before is None else {"before": self._before}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a `state`."""
+        self._before = state.get("before")

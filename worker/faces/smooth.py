@@ -5,6 +5,8 @@ Interactive Systems", CHI 2012, algorithm 1. A point that stands still is smooth
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +44,16 @@ class OneEuro:
             points - self._points
         )
         return self._points.astype(np.float32)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What the next points depend on besides themselves, (n, 2) float64 each; empty after a `reset`."""
+        if self._points is None or self._velocity is None:
+            return {}
+        return {"points": self._points, "velocity": self._velocity}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a `state`, to the last bit."""
+        self._points, self._velocity = state.get("points"), state.get("velocity")
 
 
 def share(fps: float, cutoff: Values | np.float64) -> Values:

@@ -1,13 +1,15 @@
 """One face through a video: detect when it must, follow when it can, smooth always."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contract.job import FaceChoice
 from worker import weights
@@ -85,6 +87,26 @@ class FaceTracker:
         self._last, self._absent = face, 0
         return self._smoothed(face)
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        """All that the next answer depends on besides its frame, in named arrays of a few kilobytes."""
+        last = self._last
+        parts = {
+            "absent": {"frames": np.array([self._absent])},
+            "cuts": self._cuts.state(),
+            "filter": self._filter.state() if self._filter else {},
+            "last": {"points": last.points, "score": np.array([last.score])} if last else {},
+        }
+        return {f"{part}.{name}": array for part, state in parts.items() for name, array in state.items()}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from the `state` of a tracker of the same choice: from here the two agree to the last bit."""
+        self._absent = int(state["absent.frames"][0])
+        self._cuts.restore(_part(state, "cuts"))
+        if self._filter is not None:
+            self._filter.restore(_part(state, "filter"))
+        last = _part(state, "last")
+        self._last = Face(last["points"], float(last["score"][0])) if last else None
+
     def _follow(self, frame: Frame) -> Face | None:
         """The face near where it was one frame ago."""
         if self._last is None or self._absent:
@@ -124,6 +146,11 @@ class FaceTracker:
     def _forget_motion(self) -> None:
         if self._filter is not None:
             self._filter.reset()
+
+
+def _part(state: Mapping[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:
+    begin = f"{part}."
+    return {name.removeprefix(begin): array for name, array in state.items() if name.startswith(begin)}
 
 
 def _near(last: Face, detections: list[Detection], reach: float) -> list[Detection]:

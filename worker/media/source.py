@@ -79,14 +79,16 @@ class VideoSource:
         counted: int = self._decoder.receive().fields["frames"]
         return counted if sync_mode == "cut" else max(audio_frames, counted)
 
-    def frames(self, length: int, sync_mode: SyncMode) -> Iterator[Frame]:
-        """`length` frames (see `length`) in output order; their planes are the caller's own.
+    def frames(self, length: int, sync_mode: SyncMode, first: int = 0) -> Iterator[Frame]:
+        """`length` frames (see `length`) in output order, of which those before `first` are passed over.
+
+        Their planes are the caller's own.
 
         Where the video is shorter: bounce and silence play it backward and forward in turns, loop starts it
         again, freeze holds its last picture.
         """
-        self._decoder.ask("frames", length=length, sync_mode=sync_mode)
-        for index, message in enumerate(self._decoder.answers()):
+        self._decoder.ask("frames", length=length, sync_mode=sync_mode, first=first)
+        for index, message in enumerate(self._decoder.answers(), first):
             if message.kind == "end":
                 self.source_frames = message.fields["source_frames"]
                 self.warnings = tuple(WarningRecord(code=c, message=m) for c, m in message.fields["warnings"])

@@ -1,7 +1,7 @@
 """The output: H.264 and AAC in an mp4 that plays before it is loaded whole, the same bytes for the same frames."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,8 +12,10 @@ from typing import Self
 import av
 import cv2
 from av.audio.stream import AudioStream
+from av.codec.context import Flags
 from av.container import OutputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
@@ -45,21 +47,37 @@ class EncodedFacts:
     audio_codec: str = "aac"
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """One encoded picture. Times count frames of the whole output."""
+
+    data: bytes
+    pts: int
+    dts: int
+    is_key: bool
+
+
 class VideoWriter:
     """Encodes frames at 25 fps beside the audio's track; `close` gives the facts.
+
+    What is encoded between two calls of `cut` depends on no frame before or after it, and may as well be `take`n
+    from an earlier writer of the same video: the file has the same bytes.
 
     x264 veryfast, crf 18, 4:2:0, tagged and meant as BT.709 limited. `threads` fixes the memory (x264's look-ahead)
     and is part of what makes the bytes the same. Leaving the context without `close` leaves a broken file: the
     caller removes it.
 
     Raises:
-        ResourceExhausted: by `write` and `close`, where the disk takes no more.
+        ResourceExhausted: by `write`, `cut`, `take` and `close`, where the disk takes no more.
     """
 
     def __init__(self, path: Path, width: int, height: int, audio: Audio, *, threads: int) -> None:
         self._path, self._size = path, (width, height)
         self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
-        self._video = _video_stream(self._container, width, height, threads)
+        self._threads = threads
+        self._video = _video_stream(self._container)
+        self._configure(self._video.codec_context)  # only describes the stream in the file's header
+        self._encoder: VideoCodecContext | None = None
         self._sound = _sound_stream(self._container, audio)
         self._track, self._packets = audio.track, audio.track.packets()
         self._frames = self._sound_packets = 0
@@ -73,26 +91,71 @@ class VideoWriter:
         with suppress(OSError):  # after an error that tells more; after `close` there is nothing left to do
             self._container.close()
 
-    def write(self, frame: Frame) -> None:
-        """Encode the next frame; its planes may be reused afterwards."""
+    def write(self, frame: Frame) -> list[Encoded]:
+        """Encode the next frame, whose planes may be reused afterwards. Gives what came out, which is in the file."""
         picture = VideoFrame(*self._size, "yuv420p")
         for target, plane in zip(picture.planes, (frame.y, frame.u, frame.v), strict=True):
             pixels(target)[:] = plane
         picture.pts, picture.time_base = self._frames, Fraction(1, FPS)
         self._frames += 1
-        with _disk(self._path):
-            self._container.mux(self._video.encode(picture))
-            self._write_sound(until=Fraction(self._frames, FPS))
+        if self._encoder is None:
+            self._encoder = self._new_encoder()
+        return self._muxed(self._encoder.encode(picture))
+
+    def cut(self) -> list[Encoded]:
+        """End the segment: the next frame begins with a key frame of a fresh encoder. Gives what still came out."""
+        encoder, self._encoder = self._encoder, None
+        return self._muxed(encoder.encode(None)) if encoder else []
+
+    def take(self, pictures: Iterable[Encoded]) -> None:
+        """Put a whole segment into the file that was encoded before; only after a `cut`, or at the start."""
+        for picture in pictures:
+            self._frames += 1
+            self._mux(picture)
 
     def close(self) -> EncodedFacts:
         """Finish the file."""
+        self.cut()
         with _disk(self._path):
-            self._container.mux(self._video.encode(None))
             self._write_sound(until=None)
             self._container.close()
         with self._path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return EncodedFacts(self._frames, self._path.stat().st_size, digest, *self._size, self._frames / FPS)
+
+    def _new_encoder(self) -> VideoCodecContext:
+        encoder = av.CodecContext.create("libx264", "w")
+        self._configure(encoder)
+        encoder.framerate = Fraction(FPS)
+        encoder.flags |= Flags.global_header  # as in the stream's own
+        return encoder
+
+    def _configure(self, codec: VideoCodecContext) -> None:
+        codec.width, codec.height, codec.pix_fmt = *self._size, "yuv420p"
+        codec.time_base = Fraction(1, FPS)
+        codec.thread_count = self._threads
+        codec.color_range = ColorRange.MPEG
+        codec.colorspace = Colorspace.ITU709
+        codec.color_primaries = ColorPrimaries.BT709
+        codec.color_trc = ColorTrc.BT709
+        codec.options = {"preset": "veryfast", "crf": "18", **_same_everywhere()}
+
+    def _muxed(self, packets: Iterable["Packet[VideoStream]"]) -> list[Encoded]:
+        """The packets as records, which are in the file now."""
+        pictures = [Encoded(bytes(each), each.pts or 0, each.dts or 0, each.is_keyframe) for each in packets]
+        for picture in pictures:
+            self._mux(picture)
+        return pictures
+
+    def _mux(self, picture: Encoded) -> None:
+        packet = Packet(picture.data)
+        packet.stream = self._video
+        packet.time_base = Fraction(1, FPS)
+        packet.pts, packet.dts, packet.is_keyframe = picture.pts, picture.dts, picture.is_key
+        packet.duration = 1
+        with _disk(self._path):
+            self._write_sound(until=Fraction(picture.dts + 1, FPS))
+            self._container.mux_one(packet)
 
     def _write_sound(self, until: Fraction | None) -> None:
         """Mux the packets that begin before that time; all of them for None."""
@@ -123,18 +186,8 @@ def _disk(path: Path) -> Iterator[None]:
         raise ResourceExhausted(f"{path} cannot be written ({error.strerror}); free some space") from error
 
 
-def _video_stream(container: OutputContainer, width: int, height: int, threads: int) -> VideoStream:
-    options = {"preset": "veryfast", "crf": "18", **_same_everywhere()}
-    stream = container.add_stream("libx264", rate=FPS, options=options)
-    codec = stream.codec_context
-    codec.width, codec.height, codec.pix_fmt = width, height, "yuv420p"
-    codec.time_base = Fraction(1, FPS)
-    codec.thread_count = threads
-    codec.color_range = ColorRange.MPEG
-    codec.colorspace = Colorspace.ITU709
-    codec.color_primaries = ColorPrimaries.BT709
-    codec.color_trc = ColorTrc.BT709
-    return stream
+def _video_stream(container: OutputContainer) -> VideoStream:
+    return container.add_stream("libx264", rate=FPS)
 
 
 def _same_everywhere() -> dict[str, str]:

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -71,9 +72,9 @@ class Child:
         """Answer with the pictures of the part."""
         self.send("end", frames=self._source.count(most))
 
-    def do_frames(self, length: int, sync_mode: Any) -> None:
-        """Answer with the pictures in output order."""
-        for source_index, picture in in_order(self._source, sync_mode, length):
+    def do_frames(self, length: int, sync_mode: Any, first: int) -> None:
+        """Answer with the pictures in output order, without those before `first`."""
+        for source_index, picture in islice(in_order(self._source, sync_mode, length), first, None):
             self.send("frame", [picture.data], source_index=source_index)
         self.send("end", source_frames=self._source.frames, warnings=self._source.warnings)
 

@@ -1,0 +1,57 @@
+"""A video that is written segment by segment, the first of them perhaps by an earlier attempt."""
+
+from worker.drawing import Drawn
+from worker.faces.trace import Trace
+from worker.media.writer import Encoded, EncodedFacts, VideoWriter
+from worker.preparing import Preparer
+from worker.segments.chain import Chain
+from worker.segments.segment import Segment, ends_segment
+
+
+class Recording:
+    """Puts drawn frames into a writer, and finished segments on a chain; None: nothing is kept.
+
+    `frames` of the output are written, `with_face` of them have a new mouth, and `resumed` were taken from the chain.
+    """
+
+    def __init__(self, writer: VideoWriter, chain: Chain | None) -> None:
+        self._writer, self._chain = writer, chain
+        self._pictures: list[Encoded] = []  # of the segment that is being written
+        self._first = self._with_face = 0  # where it begins, and its frames with a new mouth
+        self.frames = self.with_face = self.resumed = 0
+
+    def resume(self, preparer: Preparer) -> int:
+        """Take what earlier attempts finished; the first frame that is to be drawn."""
+        if self._chain:
+            for segment in self._chain.finished(traced=preparer.follows):
+                self._writer.take(segment.pictures)
+                preparer.resume(segment.trace)
+                self.with_face += segment.with_face
+                self.frames = self.resumed = self._first = segment.end
+        return self.frames
+
+    def write(self, drawn: Drawn) -> None:
+        """The next frame. One that ends its segment has that kept."""
+        self._collect(self._writer.write(drawn.frame))
+        self.frames += 1
+        self.with_face += drawn.has_mouth
+        self._with_face += drawn.has_mouth
+        if ends_segment(drawn.frame.index):
+            self._end_segment(drawn.trace)
+
+    def finish(self, trace: Trace | None) -> EncodedFacts:
+        """The whole file. Its last segment is kept too: what follows may be interrupted as well."""
+        if self.frames > self._first:
+            self._end_segment(trace)
+        return self._writer.close()
+
+    def _end_segment(self, trace: Trace | None) -> None:
+        self._collect(self._writer.cut())
+        if self._chain:
+            count = self.frames - self._first
+            self._chain.keep(Segment(self._first, count, self._with_face, tuple(self._pictures), trace))
+        self._first, self._with_face, self._pictures = self.frames, 0, []
+
+    def _collect(self, pictures: list[Encoded]) -> None:
+        if self._chain:
+            self._pictures += pictures
