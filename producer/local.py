@@ -10,6 +10,7 @@ folder, all services die with this process, and a broker or a store that the set
 import fcntl
 import http.client
 import json
+import logging
 import os
 import random
 import secrets
@@ -21,6 +22,7 @@ import sys
 import threading
 import time
 from base64 import b64encode
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -37,16 +39,21 @@ from contract.ledger import Ledger
 from contract.settings import PREFIX, Settings
 from contract.storage import Storage
 
+logger = logging.getLogger(__name__)
+
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 60.0
 """Longest wait for a service; a busy laptop needs 5."""
 POLL_SECONDS = 0.05
+TEND_SECONDS = 1.0
 PORTS = range(12_000, 22_000)
 """Below every system's range for outgoing connections, also with SeaweedFS's 10,000 for gRPC on top."""
 GRPC_OFFSET = 10_000
 SOFT_STOP_SECONDS = 0
 """A local worker hands its job back at once: somebody waits for the prompt, and a later `up` does it again."""
 TAIL_LINES = 20
+RESTARTS, RESTART_SECONDS = 3, 60.0
+"""A service that ends by itself is started again, but not more often than that in such a time: then something is wrong."""
 
 _LEASH = Path(__file__).with_name("leash.py")
 _INSTALL = "pip install 'dubline[local]'"
@@ -77,13 +84,18 @@ class Service:
         self.name = command.name
         self.log = log
         self._command = command
+        self._restarted: deque[float] = deque(maxlen=RESTARTS)
         command.folder.mkdir(parents=True, exist_ok=True)
+        log.unlink(missing_ok=True)
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
         leash = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid())]
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [*leash, *command.argv],
-                env=dict(command.env),
-                cwd=command.folder,
+        with self.log.open("ab") as output:
+            return subprocess.Popen(
+                [*leash, *self._command.argv],
+                env=dict(self._command.env),
+                cwd=self._command.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -103,6 +115,22 @@ class Service:
         """
         if (code := self._process.poll()) is not None:
             raise ConfigurationError(f"{self.name} ended with code {code}; {self.tail()}")
+
+    def tend(self) -> None:
+        """Start it again if it ended by itself, and say so.
+
+        Raises:
+            ConfigurationError: it has ended too often in a short time; with the end of its log.
+        """
+        if (code := self._process.poll()) is None:
+            return
+        now = time.monotonic()
+        if len(self._restarted) == RESTARTS and now - self._restarted[0] < RESTART_SECONDS:
+            self.check()
+        logger.warning("%s ended with code %d and is started again; its log is %s", self.name, code, self.log)
+        self.kill()  # what it started may have outlived it
+        self._restarted.append(now)
+        self._process = self._start()
 
     def until_ready(self) -> None:
         """Wait until it does its work.
@@ -189,14 +217,15 @@ class LocalStack:
             service.check()
 
     def wait(self) -> None:
-        """Stay until Ctrl-C or SIGTERM, which leave by their exceptions, or until a service ends.
+        """Stay until Ctrl-C or SIGTERM, which leave by their exceptions; a service that ends is started again.
 
         Raises:
-            ConfigurationError: a service ended; with the end of its log.
+            ConfigurationError: one ends again and again; with the end of its log.
         """
         while True:
-            self.check()
-            time.sleep(1.0)
+            for service in self.services:
+                service.tend()
+            time.sleep(TEND_SECONDS)
 
     def _start_servers(self) -> None:
         """Broker and store, unless the settings name real ones; then the store's self-test."""

@@ -268,13 +268,36 @@ def test_a_service_that_ignores_sigterm_is_killed_with_all_that_it_started(tmp_p
     until(lambda: not alive(child))
 
 
-def test_a_service_that_ends_by_itself_is_noticed(programs, tmp_path):
+def test_a_service_that_ends_by_itself_is_said_and_started_again_with_what_it_had(programs, tmp_path, caplog):
     with LocalStack.start(tmp_path, settings=Settings(), **SERVERS) as stack:
-        stack.services[0].kill()
-        with pytest.raises(
-            ConfigurationError, match=f"(?s)broker ended with code -9.*{tmp_path}/logs/broker.log"
-        ):
+        broker, store = stack.services
+        storage, ledger = Storage(stack.settings), Ledger(stack.settings)
+        storage.put("key", b"content")
+        ledger.finish("job", "done")
+        time.sleep(1.1)  # the append-only file is synced once a second
+        for each in (broker, store):
+            each.kill()
+            each.tend()
+            each.until_ready()
+            assert f"{each.name} ended with code -9 and is started again" in caplog.text
+        assert ledger.progress(["job"])[0].state == "done"
+        until(lambda: storage.get("key") == b"content")
+        broker.tend()
+        assert len(caplog.messages) == 2
+
+
+def test_a_service_that_ends_again_and_again_ends_the_stack_with_the_end_of_its_log(
+    programs, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(local, "TEND_SECONDS", 0.1)
+    with LocalStack.start(tmp_path, settings=Settings(), **SERVERS) as stack:
+        broken = program(tmp_path / "broken", "echo the disk is on fire; exit 3")
+        stack.services.append(
+            local.Service(local.Command("worker1", [broken], {}, tmp_path), tmp_path / "log")
+        )
+        with pytest.raises(ConfigurationError, match=r"(?s)worker1 ended with code 3;.*the disk is on fire"):
             stack.wait()
+    assert caplog.text.count("worker1 ended with code 3 and is started again") == local.RESTARTS
 
 
 def test_a_missing_program_is_named_with_its_remedy(tmp_path, monkeypatch):
