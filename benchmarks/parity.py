@@ -117,7 +117,7 @@ def ours(shot: Shot, voice: Path, weights: StandIns, options: JobOptions) -> lis
     settings = Settings.read().model_copy(update={"weights": weights.folder, "prepared_bytes": 0})
     engine: Any = set_up(settings, engine=options.engine).engine
     maps = iter(shot.classes)
-    engine.bisenet = lambda: SimpleNamespace(labels=lambda _: next(maps))
+    engine.bisenet = SimpleNamespace(labels=lambda _: next(maps))
     job = engine.for_job(options)
     sound = read_audio(voice, Limits()).fitted(len(shot.frames))
     features = job.listen(sound.samples_16k, len(shot.frames))

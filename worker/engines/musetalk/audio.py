@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from transformers import WhisperFeatureExtractor
 
 from contract.errors import ResourceExhausted
-from worker.engines.musetalk.batch import is_out_of_memory
+from worker.engines.musetalk.failures import is_out_of_memory
 from worker.media.clock import FPS, SAMPLE_RATE
 
 if TYPE_CHECKING:

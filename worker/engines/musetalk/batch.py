@@ -1,19 +1,19 @@
 """Calls of one size: a network is always given full batches, and a GPU repeats one recorded call.
 
 A batch of another size makes a GPU choose its kernels anew (upstream slows down whenever the frames are no multiple
-of the batch), and what a frame becomes would depend, by a rounding, on how many others it came with. Memory that is
-too small and a GPU that is lost are told apart here, for all of MuseTalk.
+of the batch), and what a frame becomes would depend, by a rounding, on how many others it came with.
 """
 
 import gc
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
 
-from contract.errors import EngineFailed, ResourceExhausted
+from contract.errors import ResourceExhausted
+from worker.engines.musetalk.failures import is_out_of_memory, is_sticky, lost, told
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,10 @@ class FixedBatch:
             if result is not None:
                 results.append(result)
                 done += len(result)
-        return torch.cat(results)
+        if len(results) == 1:
+            return results[0]
+        with told(f"the results of {count} frames", torch.device("cpu")):
+            return torch.cat(results)
 
     def _tried(self, rows: list[torch.Tensor]) -> torch.Tensor | None:
         """None where memory was too small and the batch is now smaller."""
@@ -99,9 +102,7 @@ class FixedBatch:
 
     def _raise_unless_halving_helps(self, error: Exception) -> None:
         if is_sticky(error):
-            raise EngineFailed(
-                f"the GPU is lost for this process, which must be recycled ({first_line(error)})"
-            ) from error
+            raise lost(error) from error
         if not is_out_of_memory(error):
             raise error
         if self._is_halved or self.batch_size == 1:
@@ -200,45 +201,3 @@ def _fill(buffer: torch.Tensor, rows: torch.Tensor) -> None:
     buffer[: len(rows)].copy_(rows)
     if len(rows) < len(buffer):
         buffer[len(rows) :].copy_(rows[-1:].expand_as(buffer[len(rows) :]))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the CPU's or the GPU's memory was too small, be it as the cause of this error."""
-    return any(_says_out_of_memory(each) for each in _chain(error))
-
-
-def is_sticky(error: BaseException) -> bool:
-    """Whether the GPU is lost for this process: every further call fails, only a new process helps.
-
-    True also of the `EngineFailed` that such an error becomes.
-    """
-    return not is_out_of_memory(error) and any(_says_lost(each) for each in _chain(error))
-
-
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory", "STATUS_ALLOC_FAILED")
-_LOST = ("CUDA error", "cuDNN error", "device-side assert")
-
-
-def _says_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return any(words in str(error) for words in _OUT_OF_MEMORY)
-
-
-def _says_lost(error: BaseException) -> bool:
-    if isinstance(error, torch.AcceleratorError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _LOST)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and those that it was raised from or during."""
-    current: BaseException | None = error
-    while current is not None:
-        yield current
-        current = current.__cause__ or current.__context__
-
-
-def first_line(error: BaseException) -> str:
-    """What a foreign error says, without what its library adds below."""
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 
 from contract.errors import ConfigurationError
 from worker.engines.musetalk.architecture import Architecture, Shapes
-from worker.engines.musetalk.batch import first_line, is_out_of_memory
+from worker.engines.musetalk.failures import first_line, is_out_of_memory
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ is deliberately other than in TMElyralab/MuseTalk is listed in docs/musetalk.md.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from worker.engines.musetalk.conditioning import Conditioner
 from worker.engines.musetalk.dwpose import DwPose
 from worker.engines.musetalk.generator import Generator
 from worker.engines.musetalk.landmarks import points68
+from worker.engines.musetalk.mouth import mouth
 from worker.engines.musetalk.networks import Networks, choose_device
 from worker.engines.musetalk.prepared import Prepared, depends_on
 from worker.engines.musetalk.variants import VARIANTS
@@ -42,9 +43,16 @@ class MuseTalkEngine:
     def __init__(self, name: str, folder: Path) -> None:
         """`name` is one of VARIANTS, `folder` the cache folder of weights."""
         self.name, self.variant, self._folder = name, VARIANTS[name], folder
-        # Upstream's own landmarks and parts of a face are loaded for the first job that asks for them.
-        self.dwpose = cache(lambda: DwPose(weights.path("dwpose", folder)))
-        self.bisenet = cache(lambda: FaceParsing(weights.path("face-parsing", folder)))
+
+    @cached_property
+    def dwpose(self) -> DwPose:
+        """Upstream's own landmarks, loaded for the first job that asks for them."""
+        return DwPose(weights.path("dwpose", self._folder))
+
+    @cached_property
+    def bisenet(self) -> FaceParsing:
+        """Upstream's own parts of a face, likewise."""
+        return FaceParsing(weights.path("face-parsing", self._folder))
 
     def setup(self) -> None:
         """Load the networks, on the GPU if there is one."""
@@ -112,7 +120,7 @@ class MuseTalkJob:
         latents = np.stack([each.latents for each in prepared])
         pictures = self._engine.generator.pictures(latents, torch.stack(list(features)))
         # 8. In the box's size again, with its mask: all that is needed to paste it.
-        return [_mouth(each, picture) for each, picture in zip(prepared, pictures, strict=True)]
+        return [mouth(each, picture) for each, picture in zip(prepared, pictures, strict=True)]
 
     def depends_on(self) -> Mapping[str, str]:
         """What changes what `prepare` gives."""
@@ -123,7 +131,7 @@ class MuseTalkJob:
 
     def _box(self, seen: Crop) -> Box | None:
         upstreams = self._options.landmarks == "dwpose"
-        points = self._engine.dwpose().points68(seen.rgb) if upstreams else points68(seen.face.points)
+        points = self._engine.dwpose.points68(seen.rgb) if upstreams else points68(seen.face.points)
         size = seen.width, seen.height
         return None if points is None else crop.face_box(points, self._variant, self._options, *size)
 
@@ -133,15 +141,6 @@ class MuseTalkJob:
             alpha = mask.from_mesh(seen.face.points, box, seen.width, seen.height, *how)
         else:
             square = crop.expanded(box)
-            labels = self._engine.bisenet().labels(crop.cut(seen.rgb, seen.box, square))
+            labels = self._engine.bisenet.labels(crop.cut(seen.rgb, seen.box, square))
             alpha = mask.alpha(labels, box, square, *how)
         return np.rint(alpha * 255).astype(np.uint8)
-
-
-def _mouth(prepared: Prepared, picture: Pixels) -> Mouth:
-    """Where the box is off the chroma grid, with a row or column more, of which nothing is seen."""
-    face = prepared.box
-    box = face.even_within(face.right + 1, face.bottom + 1)
-    around = ((face.top - box.top, box.bottom - face.bottom), (face.left - box.left, box.right - face.right))
-    rgb = np.pad(crop.from_256(picture, face.width, face.height), (*around, (0, 0)))
-    return Mouth(rgb, np.divide(np.pad(prepared.mask, around), 255, dtype=np.float32), box)

@@ -34,6 +34,11 @@ class Generator:
             networks.lock,
         )
 
+    @property
+    def batch_size(self) -> int:
+        """Pictures of one call: half of what was asked for, once memory was too small for that."""
+        return self._draw.batch_size
+
     def pictures(self, latents: NDArray[Any], windows: torch.Tensor) -> Pixels:
         """(B, 256, 256, 3) uint8, RGB: each face with its mouth as the window sounds.
 

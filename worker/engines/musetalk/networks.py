@@ -17,8 +17,8 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from contract.errors import ConfigurationError, ResourceExhausted
 from worker.engines.musetalk.architecture import PARTS, Part
-from worker.engines.musetalk.batch import first_line, is_out_of_memory, is_sticky
 from worker.engines.musetalk.convert import Checkpoint, ready, size
+from worker.engines.musetalk.failures import first_line, is_out_of_memory, is_sticky
 from worker.engines.musetalk.unet import FoldedUnet
 
 logger = logging.getLogger(__name__)

@@ -44,7 +44,7 @@ def _seconds_per_batch(networks: Networks, size: int) -> float:
         started = time.perf_counter()
         generator.pictures(latents, windows)
         taken.append(time.perf_counter() - started)
-    if generator._draw.batch_size < size:  # it has halved its batch, which no job's caller need know
+    if generator.batch_size < size:  # it has halved its batch, which no job's caller need know
         raise ResourceExhausted(f"{size} frames at once are too many for the memory of {networks.device}")
     return percentile(taken, 0.5)
 

@@ -61,7 +61,7 @@ def _copy(name: str, real: Path, folder: Path) -> None:
     shutil.copyfile(cache.path(name, real), place)
 
 
-def _entry(real: registry.Weight, files: Mapping[str, Path]) -> registry.Weight:
+def _entry(real: registry.Weight, files: Mapping[Part, Path]) -> registry.Weight:
     if real.name not in _PARTS:
         return real
     file = files[_PARTS[real.name]]

@@ -1,4 +1,4 @@
-"""Calls of one size, and errors told apart."""
+"""Calls of one size."""
 
 import threading
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from contract.errors import EngineFailed, ResourceExhausted
-from worker.engines.musetalk.batch import FixedBatch, is_out_of_memory, is_sticky
+from worker.engines.musetalk.batch import FixedBatch
+from worker.engines.musetalk.failures import is_out_of_memory, is_sticky
 
 CPU = torch.device("cpu")
 
@@ -53,9 +54,10 @@ def test_rows_of_an_earlier_call_are_never_seen_again():
 
 def test_results_stay_what_they_were_when_the_next_call_comes():
     batch = fixed(lambda rows: rows)  # gives back the very memory that the next call fills
-    first = batch(torch.ones(4, 1))
+    first, more = batch(torch.ones(4, 1)), batch(torch.full((8, 1), 2.0))
     batch(torch.zeros(4, 1))
-    assert first.flatten().tolist() == [1, 1, 1, 1]
+    assert first.flatten().tolist() == [1] * 4
+    assert more.flatten().tolist() == [2] * 8
 
 
 def test_fractions_get_the_networks_precision_and_whole_numbers_stay():
@@ -211,32 +213,3 @@ def test_any_other_error_comes_through_as_it_is(kind):
     assert caught.value is error
     assert not is_sticky(error)
     assert not is_out_of_memory(error)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
-        torch.AcceleratorError("CUDA error: out of memory"),
-        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
-        OSError(12, "Cannot allocate memory"),
-    ],
-    ids=["python", "torch", "pinned", "cublas", "mmap"],
-)
-def test_memory_that_is_too_small_is_not_a_lost_gpu(error):
-    assert is_out_of_memory(error)
-    assert not is_sticky(error)
-
-
-def test_a_recording_that_fails_for_want_of_memory_is_still_that():
-    try:
-        try:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        finally:
-            raise torch.AcceleratorError(
-                "CUDA error: operation failed due to a previous error during capture"
-            )
-    except RuntimeError as error:
-        assert is_out_of_memory(error)
-        assert not is_sticky(error)

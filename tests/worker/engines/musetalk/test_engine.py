@@ -194,7 +194,7 @@ def with_upstreams(weights_of_tiny_networks):
     def build(options, **networks):
         engine = scene.engine_in(weights_of_tiny_networks)
         for name, network in networks.items():
-            setattr(engine, name, lambda network=network: network)
+            setattr(engine, name, network)
         return engine.for_job(JobOptions(**options))
 
     return build
