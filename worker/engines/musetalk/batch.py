@@ -12,8 +12,8 @@ from typing import Protocol
 
 import torch
 
-from contract.errors import ResourceExhausted
-from worker.engines.musetalk.failures import is_out_of_memory, is_sticky, lost, told
+from contract.errors import EngineFailed, ResourceExhausted
+from worker.engines.musetalk.failures import first_line, is_out_of_memory, is_sticky, lost, told
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class FixedBatch:
 
         Raises:
             ResourceExhausted: memory is too small even for half of the batch.
-            EngineFailed: the GPU is lost for this process (see `is_sticky`).
+            EngineFailed: the GPU is lost for this process (see `is_sticky`), or a recording broke off.
         """
         count = _rows(inputs)
         results: list[torch.Tensor] = []
@@ -162,15 +162,25 @@ class _Recorded:
         self._result = _pinned_like(self._output)
 
     def _record(self, function: Function) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
-        self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
+        before = torch.cuda.current_stream(self._stream.device)
+        self._stream.wait_stream(before)
         with torch.cuda.stream(self._stream):
             for _ in range(_WARM_UPS):
                 function(*self._buffers)
         self._stream.synchronize()
+        gc.collect()  # a tensor or graph that dies during a recording can break it
         graph = torch.cuda.CUDAGraph()
-        # The mode lets other threads go on with what they do on the GPU, allocations too.
-        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-            output = function(*self._buffers)
+        try:
+            # The mode lets other threads go on with what they do on the GPU, allocations too.
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                output = function(*self._buffers)
+        except Exception as error:
+            raise EngineFailed(
+                "a recording for the GPU broke off, after which torch is not to be trusted: "
+                f"this process must be recycled ({first_line(error)})"
+            ) from error
+        finally:
+            torch.cuda.set_stream(before)  # where ending a recording fails, torch leaves the recording's
         return graph, output
 
     def __call__(self, rows: Sequence[torch.Tensor]) -> torch.Tensor:

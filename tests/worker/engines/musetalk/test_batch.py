@@ -213,3 +213,15 @@ def test_any_other_error_comes_through_as_it_is(kind):
     assert caught.value is error
     assert not is_sticky(error)
     assert not is_out_of_memory(error)
+
+
+def test_a_recording_that_broke_off_for_want_of_memory_is_not_tried_with_half_of_the_batch(seen):
+    def function(rows):
+        seen.append(len(rows))
+        raise EngineFailed("a recording broke off") from torch.OutOfMemoryError("CUDA out of memory")
+
+    batch = fixed(function, 4)
+    with pytest.raises(EngineFailed, match="broke off"):
+        batch(torch.zeros(4, 1))
+    assert seen == [4]
+    assert batch.batch_size == 4
