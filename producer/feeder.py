@@ -391,11 +391,12 @@ def resume(settings: Settings, batch: str, stop: threading.Event | None = None) 
         InputRejected: it cannot be fed: another version of Dubline wrote it, say.
         ConfigurationError: a credential or a setting is wrong.
     """
-    storage, stop = Storage(settings), stop or threading.Event()
-    feeder = Feeder(storage, Ledger(settings), make_app(settings), settings, only=batch)
+    storage = Storage(settings)
     if storage.stat(keys.rows(batch)) is None:
         raise NotFound(f"there is no batch {batch}; `dubline status` lists them")
-    feeder.run(stop)
+    with make_app(settings) as app:
+        feeder = Feeder(storage, Ledger(settings), app, settings, only=batch)
+        feeder.run(stop or threading.Event())
     if error := feeder.aside.get(batch):
         raise InputRejected(f"batch {batch} cannot be fed: {error}") from error
     summary = storage.get(keys.summary(batch))

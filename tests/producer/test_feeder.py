@@ -5,22 +5,25 @@ import secrets
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 import redis
 from pydantic import SecretStr
 
 from contract import keys
-from contract.broker import PRIORITY_STEPS, QUEUE, make_app
-from contract.errors import StoreUnavailable
-from contract.job import Job, Row, Source
-from contract.ledger import STATE_OF, Ledger
+from contract.broker import PRIORITY_STEPS, QUEUE, make_app, publish
+from contract.cancel import CancelRequest
+from contract.errors import InputRejected, NotFound, StoreUnavailable
+from contract.job import Delivery, Job, Row, Source
+from contract.ledger import STATE_OF, Ledger, Progress
 from contract.manifest import Attempt, Cost, Manifest, OutputRecord
 from contract.summary import Summary
 from producer import feeder as feeder_module
-from producer.feeder import WINDOW_MARGIN, Feeder
+from producer.feeder import WINDOW_MARGIN, Feeder, resume
 from producer.local import Command, Service, valkey_program
 
 SHORT_LEASE = 0.05
@@ -42,6 +45,11 @@ def rows(count, name="row", **kinds):
     ]
 
 
+def delivery_of(message):
+    """What a message of the queue asks for."""
+    return Delivery.model_validate(json.loads(base64.b64decode(json.loads(message)["body"]))[0][0])
+
+
 class Bench:
     """Feeders on real services, with a hand in the place of workers."""
 
@@ -49,6 +57,7 @@ class Bench:
         self.storage, self.settings = storage, settings
         self.ledger = Ledger(settings)
         self.redis = redis.Redis.from_url(settings.redis_url.get_secret_value())
+        self.ended = []
         self.open = ExitStack()
         self.open.callback(self.redis.close)
 
@@ -63,9 +72,28 @@ class Bench:
 
     def queued(self):
         """Ids of the rows whose messages are in the queue, in the order they will be served."""
-        lists = [f"{self.settings.namespace}:{QUEUE}{suffix}" for suffix in SUFFIXES]
-        bodies = [json.loads(each)["body"] for name in lists for each in self.redis.lrange(name, 0, -1)[::-1]]
-        return [json.loads(base64.b64decode(each))[0][0]["row"]["id"] for each in bodies]
+        return [
+            delivery_of(each).row.id
+            for name in self._lists()
+            for each in self.redis.lrange(name, 0, -1)[::-1]
+        ]
+
+    def _lists(self):
+        return [f"{self.settings.namespace}:{QUEUE}{suffix}" for suffix in SUFFIXES]
+
+    def take(self):
+        """Take the message that a worker would be given next."""
+        for name in self._lists():
+            if body := self.redis.rpop(name):
+                return delivery_of(body)
+        raise AssertionError("the queue is empty")
+
+    def end_all_that_is_queued(self, status="succeeded"):
+        """A fleet takes all messages and ends their jobs at once."""
+        while any(self.redis.llen(each) for each in self._lists()):
+            taken = self.take()
+            self.ended.append(taken.row.id)
+            self.commit(taken.batch, taken.row, status)
 
     def lose_messages(self):
         for key in self.redis.scan_iter(f"{self.settings.namespace}:{QUEUE}*"):
@@ -202,6 +230,81 @@ def test_priority_orders_the_window(bench):
     assert bench.queued() == ["c-0", "b-0", "a-0"]
 
 
+def test_50_rows_submitted_after_50000_do_not_wait_for_them(bench):
+    line = rows(1, "large")[0].model_dump_json().encode() + b"\n"
+    lines = b"".join(line.replace(b"large-0", b"large-%d" % number) for number in range(50_000))
+    bench.storage.put(keys.rows("large"), lines)
+    feeder = bench.feeder(fleet_size=4)
+    feeder.step()
+    published = bench.queued()
+    bench.submit("small", rows(50, "small"))
+    while "small-49" not in published and len(published) < 1000:
+        bench.end_all_that_is_queued(status="failed")
+        feeder.step()
+        published += bench.queued()
+    window = 2 * 4 + WINDOW_MARGIN
+    assert "small-49" in published[: window + 2 * 50]
+    assert sum(name.startswith("small") for name in published) == 50
+
+
+def test_priorities_share_the_window_four_to_two_to_one_and_batches_of_one_priority_evenly(bench):
+    for name, priority in (("h", "high"), ("n", "normal"), ("m", "normal"), ("l", "low")):
+        bench.submit(name, rows(40, name, priority=priority))
+    bench.feeder(fleet_size=19).step()  # a window of 42, six turns of seven
+    assert Counter(each[0] for each in bench.queued()) == {"h": 24, "n": 6, "m": 6, "l": 6}
+
+
+def test_priorities_without_rows_leave_their_turns_to_the_others(bench):
+    bench.submit("l", rows(20, "l", priority="low"))
+    bench.feeder(fleet_size=3).step()
+    assert len(bench.queued()) == 2 * 3 + WINDOW_MARGIN
+
+
+def test_one_worker_that_serves_strictly_by_priority_serves_low_rows_all_the_while(bench):
+    batches = {name: rows(60, name, priority=name) for name in ("high", "normal", "low")}
+    for name, batch_rows in batches.items():
+        bench.submit(name, batch_rows)
+    feeder, kinds = bench.feeder(fleet_size=1), []
+    for _ in range(70):
+        feeder.step()
+        taken = bench.take()
+        bench.commit(taken.batch, taken.row)
+        kinds.append(taken.row.priority)
+    counts = Counter(kinds)
+    assert counts["high"] > counts["normal"] > counts["low"] >= 6
+    places = [place for place, kind in enumerate(kinds) if kind == "low"]
+    gaps = [after - before for before, after in pairwise([0, *places, len(kinds)])]
+    assert max(gaps) <= 7 * (2 + WINDOW_MARGIN), (
+        "a low row waits for a few windows, not for the end of the others"
+    )
+
+
+def test_a_high_row_at_the_end_of_a_long_batch_goes_before_the_low_ones_ahead_of_it(bench, monkeypatch):
+    monkeypatch.setattr("producer.openbatch.SKIP_ROWS", 100)
+    bench.submit("batch", rows(350, "low", priority="low") + rows(1, "high", priority="high"))
+    feeder = bench.feeder(fleet_size=1)
+    for _ in range(4):  # a part of the batch is passed over in each step
+        feeder.step()
+        bench.end_all_that_is_queued()
+    feeder.step()
+    assert "high-0" in bench.ended
+    assert len(bench.ended) < 50
+
+
+def test_a_job_that_was_preempted_goes_before_all_others(bench):
+    batch = rows(1, "low", priority="low")
+    bench.submit("batch", batch)
+    feeder = bench.feeder()
+    feeder.step()
+    bench.lose_messages()
+    bench.ledger.claim(batch[0].job.id, "worker", 30)
+    bench.submit("other", rows(3, "high", priority="high"))
+    feeder.step()
+    bench.ledger.release(batch[0].job.id, "worker", counts="preempted")
+    feeder.step()
+    assert bench.queued() == ["low-0", "high-0", "high-1", "high-2"]
+
+
 def test_a_long_batch_is_read_in_parts(bench, monkeypatch):
     monkeypatch.setattr("producer.openbatch.READ_ROWS", 3)
     bench.submit("batch", rows(8, "Grüße"))
@@ -303,6 +406,292 @@ def test_two_feeders_publish_each_job_once(bench):
     for each in feeders:
         each.step()
     assert sorted(bench.queued()) == sorted(row.id for row in rows(40))
+
+
+def test_two_feeders_go_on_where_a_third_died_between_its_word_to_the_ledger_and_its_message(
+    bench, monkeypatch
+):
+    batch = rows(30)
+    bench.submit("batch", batch)
+    lease = 0.4
+    dying, *living = (bench.feeder(fleet_size=13, lease_seconds=lease) for _ in range(3))
+    sent = []
+
+    def publish_three(app, delivery, **kinds):
+        if len(sent) == 3:
+            raise SystemExit  # no error that it could answer with taking its word back
+        sent.append(delivery.row.id)
+        publish(app, delivery, **kinds)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(feeder_module, "publish", publish_three)
+        dying.step()
+    for feeder in living:
+        feeder.step()
+    assert bench.queued() == sent, "the rest counts as sent until its time is over"
+    time.sleep(3 * lease)
+    for feeder in living:
+        feeder.step()
+    assert set(bench.queued()) == {row.id for row in batch}
+    bench.end_all_that_is_queued()
+    for feeder in living:
+        feeder.step()
+    assert bench.summary("batch").succeeded == 30
+
+
+def test_a_redis_wiped_in_the_middle_of_a_batch_costs_no_row_and_repeats_none_that_has_a_result(bench):
+    batch = rows(40)
+    bench.submit("batch", batch)
+    feeders = [bench.feeder(fleet_size=4) for _ in range(2)]
+    for turn in range(60):
+        for feeder in feeders:
+            feeder.step()
+        if turn % 5 == 2:
+            bench.wipe()
+        elif bench.queued():
+            taken = bench.take()
+            bench.ended.append(taken.row.id)
+            bench.commit(taken.batch, taken.row, tell=turn % 3 > 0)
+    assert len(bench.ended) == len(set(bench.ended)) >= 38
+
+
+def test_a_retry_that_redis_forgot_is_published(bench):
+    batch = rows(1)
+    bench.submit("batch", batch)
+    feeder = bench.feeder()
+    feeder.step()
+    bench.lose_messages()
+    bench.ledger.claim(batch[0].job.id, "worker", 30)
+    bench.ledger.release(batch[0].job.id, "worker", delay_seconds=3600)
+    feeder.step()
+    assert bench.queued() == []
+    bench.wipe()
+    feeder.step()
+    assert bench.queued() == ["row-0"]
+
+
+def test_messages_that_were_published_twice_end_in_one_row_of_the_summary(bench):
+    batch = rows(3)
+    bench.submit("batch", batch)
+    feeder = bench.feeder()
+    feeder.step()
+    for row in batch:
+        publish(feeder._app, Delivery(batch="batch", row=row))
+    assert len(bench.queued()) == 6
+    bench.end_all_that_is_queued()
+    feeder.step()
+    assert (bench.summary("batch").rows, bench.summary("batch").succeeded) == (3, 3)
+
+
+def test_a_row_s_own_time_limit_goes_with_its_message_and_the_setting_s_with_those_of_others(bench):
+    own = rows(1, "own", time_limit_seconds=90.0)
+    bench.submit("batch", own + rows(1, "other"))
+    bench.feeder(time_limit_seconds=1234.0).step()
+    found = {
+        delivery_of(message).row.id: json.loads(message)["headers"]["timelimit"]
+        for name in bench._lists()
+        for message in bench.redis.lrange(name, 0, -1)
+    }
+    assert found == {"own-0": [90.0, None], "other-0": [1234.0, None]}
+
+
+# --- what a person does not want
+
+
+def wish(bench, batch, *names):
+    wanted = CancelRequest(rows=names or None, asked=datetime.now(UTC))
+    bench.storage.put(keys.cancelled(batch), wanted.model_dump_json().encode())
+
+
+def manifest_of(bench, row):
+    body = bench.storage.get(keys.manifest(row.job.id))
+    return Manifest.model_validate_json(body) if body else None
+
+
+def test_a_cancelled_batch_ends_without_another_row_being_published(bench, monkeypatch):
+    monkeypatch.setattr(feeder_module, "CANCEL_ROWS", 40)
+    batch = rows(100)
+    bench.submit("batch", batch)
+    feeder = bench.feeder()
+    feeder.step()
+    published = bench.queued()
+    wish(bench, "batch")
+    for _ in range(4):
+        feeder.step()
+    assert bench.queued() == published, "what was published is refused when it is claimed"
+    summary = bench.summary("batch")
+    assert (summary.rows, summary.cancelled) == (100, 100)
+    found = manifest_of(bench, batch[99])
+    assert (found.status, found.attempt.number, found.error.code) == ("cancelled", 0, "cancelled")
+    assert {bench.ledger.claim(row.job.id, "worker", 30).outcome for row in batch[:5]} == {"ended"}
+
+
+def test_cancelled_rows_end_wherever_they_stand_and_the_others_are_rendered(bench):
+    batch = rows(40)
+    bench.submit("batch", batch)
+    feeder = bench.feeder()
+    feeder.step()
+    wish(bench, "batch", "row-1", "row-39")
+    feeder.step()
+    assert [manifest_of(bench, batch[each]).status for each in (1, 39)] == ["cancelled", "cancelled"]
+    bench.redis.delete(*bench._lists())
+    for row in batch:
+        if manifest_of(bench, row) is None:
+            bench.commit("batch", row)
+    for _ in range(3):
+        feeder.step()
+    assert (bench.summary("batch").succeeded, bench.summary("batch").cancelled) == (38, 2)
+
+
+def test_a_cancelled_row_that_a_worker_holds_is_left_to_it_and_the_worker_is_told(bench):
+    batch = rows(1)
+    bench.submit("batch", batch)
+    feeder = bench.feeder()
+    feeder.step()
+    job = batch[0].job.id
+    bench.ledger.claim(job, "worker", 30)
+    wish(bench, "batch")
+    for _ in range(2):
+        feeder.step()
+    assert manifest_of(bench, batch[0]) is None
+    assert bench.ledger.beat(job, "worker", 30, "tag", Progress("generating")) == "cancelled"
+    bench.commit("batch", batch[0], "cancelled")
+    feeder.step()
+    assert bench.summary("batch").cancelled == 1
+
+
+def test_a_cancelled_row_whose_worker_died_is_ended_when_its_lease_is_over(bench):
+    batch = rows(1)
+    bench.submit("batch", batch)
+    feeder = bench.feeder()
+    feeder.step()
+    bench.ledger.claim(batch[0].job.id, "worker", SHORT_LEASE)
+    wish(bench, "batch")
+    time.sleep(SHORT_LEASE * 1.5)
+    feeder.step()
+    assert manifest_of(bench, batch[0]).status == "cancelled"
+
+
+def test_after_a_wipe_a_worker_that_runs_a_cancelled_row_is_told_again(bench):
+    batch = rows(1)
+    bench.submit("batch", batch)
+    feeder = bench.feeder()
+    feeder.step()
+    job = batch[0].job.id
+    bench.ledger.claim(job, "worker", 30)
+    wish(bench, "batch")
+    feeder.step()
+    bench.wipe()
+    assert bench.ledger.beat(job, "worker", 30, "tag", Progress("generating")) == "held"
+    feeder.step()
+    assert bench.ledger.beat(job, "worker", 30, "tag", Progress("generating")) == "cancelled"
+
+
+def test_a_wish_that_comes_after_the_result_changes_nothing(bench):
+    batch = rows(2)
+    bench.submit("batch", batch)
+    bench.commit("batch", batch[0], tell=False)
+    wish(bench, "batch")
+    bench.feeder().step()
+    summary = bench.summary("batch")
+    assert (summary.succeeded, summary.cancelled) == (1, 1)
+    assert manifest_of(bench, batch[0]).status == "succeeded"
+
+
+def test_a_wish_that_is_taken_back_is_forgotten(bench):
+    batch = rows(30)
+    bench.submit("batch", batch)
+    feeder = bench.feeder()
+    wish(bench, "batch", "row-20")
+    feeder.step()
+    bench.storage.delete(keys.cancelled("batch"))
+    bench.storage.delete(keys.manifest(batch[20].job.id))
+    bench.ledger.forget(batch[20].job.id)
+    while len(bench.ended) < 30 and bench.queued():
+        bench.end_all_that_is_queued()
+        feeder.step()
+    assert bench.summary("batch").succeeded == 30
+
+
+def test_a_wish_of_another_version_sets_the_batch_aside_rather_than_rendering_it(bench, caplog):
+    bench.storage.put(keys.cancelled("batch"), b'{"schema_version": 9}')
+    bench.submit("batch", rows(2))
+    bench.feeder().step()
+    assert bench.queued() == []
+    assert "batch batch is set aside" in caplog.text
+
+
+# --- rows that are rendered after all
+
+
+def requeue(bench, batch, row):
+    bench.storage.delete(keys.manifest(row.job.id))
+    bench.ledger.forget(row.job.id)
+    bench.storage.put(keys.requeued(batch), secrets.token_hex(8).encode())
+    bench.storage.delete(keys.summary(batch))
+
+
+def test_a_requeued_row_of_an_open_batch_is_published_though_it_was_counted(bench):
+    batch = rows(2)
+    bench.submit("batch", batch)
+    bench.commit("batch", batch[0], "failed")
+    feeder = bench.feeder()
+    feeder.step()
+    bench.lose_messages()
+    requeue(bench, "batch", batch[0])
+    feeder.step()
+    assert bench.queued() == ["row-0"]
+    bench.commit("batch", batch[0])
+    bench.commit("batch", batch[1])
+    feeder.step()
+    assert (bench.summary("batch").succeeded, bench.summary("batch").failed) == (2, 0)
+
+
+def test_a_batch_is_not_closed_over_a_row_that_is_requeued_at_that_moment(bench, monkeypatch):
+    batch = rows(1)
+    bench.submit("batch", batch)
+    bench.commit("batch", batch[0], "failed")
+    feeder = bench.feeder()
+    put = bench.storage.put_if_absent
+
+    def requeued_just_before(key, *rest):
+        monkeypatch.undo()
+        requeue(bench, "batch", batch[0])
+        return put(key, *rest)
+
+    monkeypatch.setattr(bench.storage, "put_if_absent", requeued_just_before)
+    feeder.step()
+    feeder.step()
+    assert bench.queued() == ["row-0"]
+    assert bench.summary("batch") is None
+
+
+# --- one batch alone
+
+
+def test_resuming_a_batch_feeds_it_alone_until_it_has_ended(bench, quick):
+    mine, other = rows(12, "mine"), rows(3, "other")
+    bench.submit("mine", mine)
+    bench.submit("other", other)
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(resume, bench.settings, "mine", stop)
+        try:
+            until(lambda: bench.end_all_that_is_queued() or len(bench.ended) == 12)
+            summary = result.result(20)
+        finally:
+            stop.set()
+    assert (summary.batch, summary.succeeded) == ("mine", 12)
+    assert sorted(bench.ended) == sorted(row.id for row in mine)
+    assert resume(bench.settings, "mine") == summary, "of an ended batch it tells what became of it"
+
+
+def test_resuming_a_batch_that_cannot_be_fed_says_why(bench):
+    with pytest.raises(NotFound, match="there is no batch mine"):
+        resume(bench.settings, "mine")
+    bench.storage.put(keys.rows("future"), b'{"id": "x", "job": {"schema_version": 9}}\n')
+    with pytest.raises(InputRejected, match=r"(?s)batch future cannot be fed.*schema_version"):
+        resume(bench.settings, "future")
 
 
 # --- the end
