@@ -16,6 +16,7 @@ before the whole file was.
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, cast, overload
 
@@ -24,8 +25,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import WhisperFeatureExtractor
 
-from contract.errors import ResourceExhausted
-from worker.engines.musetalk.failures import is_out_of_memory
+from worker.engines.musetalk.failures import told
 from worker.media.clock import FPS, SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ class Windows(Sequence[torch.Tensor]):
     Rows are time-major: row 5t + s is hidden state s of the window's token t. A segment is encoded when one of its
     windows is asked for, and the last two are kept: read in order, each is encoded once, however long the audio is.
     A window is a view of its segment: copy one that is to be kept for long.
+
+    Raises:
+        ResourceExhausted: memory is too small, be it when a window is asked for.
+        EngineFailed: the GPU is lost.
     """
 
     def __init__(self, samples: NDArray[np.float32], frames: int, networks: "Networks") -> None:
@@ -57,7 +61,8 @@ class Windows(Sequence[torch.Tensor]):
         self._tokens = len(samples) // _SAMPLES_PER_TOKEN
         self._last_segment = max(0, -(-(self._tokens - _SEGMENT) // _STRIDE))
         self._segment = lru_cache(_HELD_SEGMENTS)(partial(_segment, samples, networks))
-        self._silence = _zeros(_SEEN, networks).flatten(0, 1)
+        with _told(networks):
+            self._silence = _zeros(_SEEN, networks).flatten(0, 1)
 
     def __len__(self) -> int:
         return self._frames
@@ -83,22 +88,11 @@ def hidden_states(samples: NDArray[np.float32], networks: "Networks") -> torch.T
     """(L, 5, 384): what Whisper makes of at most 30 s of sound; L is its whole 20 ms.
 
     The five are the embedding with its positions, what layers 1 to 3 give, and layer 4 after the final norm.
-
-    Raises:
-        ResourceExhausted: memory is too small.
     """
     tokens = len(samples) // _SAMPLES_PER_TOKEN
     if tokens == 0:
         return _zeros(0, networks)
-    try:
-        return _encoded(log_mel(samples), networks)[:tokens]
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ResourceExhausted(
-            f"the memory of {networks.device} is too small for Whisper beside what uses it now; "
-            "stop that, or use a larger machine"
-        ) from error
+    return _encoded(log_mel(samples), networks)[:tokens]
 
 
 def log_mel(samples: NDArray[np.float32]) -> torch.Tensor:
@@ -121,16 +115,23 @@ def positions(networks: "Networks") -> torch.Tensor:
     does in half precision.
     """
     rows, width = _SEEN * _states(networks), networks.whisper.config.d_model
-    frequencies = torch.exp(torch.arange(0, width, 2).float() * (-math.log(10000.0) / width))
-    angles = torch.arange(rows).float().unsqueeze(1) * frequencies
-    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1).to(networks.device, networks.dtype)
+    with _told(networks):
+        frequencies = torch.exp(torch.arange(0, width, 2).float() * (-math.log(10000.0) / width))
+        angles = torch.arange(rows).float().unsqueeze(1) * frequencies
+        table = torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
+        return table.to(networks.device, networks.dtype)
 
 
 def _segment(samples: NDArray[np.float32], networks: "Networks", number: int) -> torch.Tensor:
     """Hidden states of the segment between the zeros that windows at the ends of the audio reach into."""
     begin = number * _STRIDE * _SAMPLES_PER_TOKEN
-    states = hidden_states(samples[begin : begin + _SEGMENT * _SAMPLES_PER_TOKEN], networks)
-    return torch.cat([_zeros(_BEFORE, networks), states, _zeros(_SEEN, networks)])
+    with _told(networks):
+        states = hidden_states(samples[begin : begin + _SEGMENT * _SAMPLES_PER_TOKEN], networks)
+        return torch.cat([_zeros(_BEFORE, networks), states, _zeros(_SEEN, networks)])
+
+
+def _told(networks: "Networks") -> AbstractContextManager[None]:
+    return told("Whisper", networks.device)
 
 
 def _zeros(tokens: int, networks: "Networks") -> torch.Tensor:

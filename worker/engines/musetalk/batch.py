@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 Function = Callable[..., torch.Tensor]
 """Tensors of (B, ...) on the device to one tensor of (B, ...) there: always the same work for the same shapes."""
 
+Rows = torch.Tensor | Sequence[torch.Tensor]
+"""(n, ...), or n tensors of (...), on the CPU or the device."""
+
 _WARM_UPS = (
     3  # calls before a recording: libraries load their kernels and choose among them in the first ones
 )
@@ -49,17 +52,17 @@ class FixedBatch:
         self._call: _Call | None = None
         self._is_halved = False
 
-    def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
+    def __call__(self, *inputs: Rows) -> torch.Tensor:
         """The function's rows for these rows, (n, ...) on the CPU; no part of them is used again.
 
         Args:
-            inputs: (n, ...) each, n from 1 up, on the CPU or the device; the same shapes but for n every time.
+            inputs: n rows each, n from 1 up; the same shapes but for n every time.
 
         Raises:
             ResourceExhausted: memory is too small even for half of the batch.
             EngineFailed: the GPU is lost for this process (see `is_sticky`), or a recording broke off.
         """
-        count = _rows(inputs)
+        count = _count(inputs)
         results: list[torch.Tensor] = []
         done = 0
         while done < count:
@@ -72,7 +75,7 @@ class FixedBatch:
         with told(f"the results of {count} frames", torch.device("cpu")):
             return torch.cat(results)
 
-    def _tried(self, rows: list[torch.Tensor]) -> torch.Tensor | None:
+    def _tried(self, rows: list[Rows]) -> torch.Tensor | None:
         """None where memory was too small and the batch is now smaller."""
         try:
             return self._run(rows)
@@ -82,19 +85,19 @@ class FixedBatch:
         return None
 
     @torch.no_grad()
-    def _run(self, rows: list[torch.Tensor]) -> torch.Tensor:
+    def _run(self, rows: list[Rows]) -> torch.Tensor:
         if self._call is None:
             self._call = self._prepared(rows)
         return self._call(rows)[: len(rows[0])].clone()
 
-    def _prepared(self, rows: list[torch.Tensor]) -> "_Call":
+    def _prepared(self, rows: list[Rows]) -> "_Call":
         buffers = [
             torch.zeros(
-                (self.batch_size, *each.shape[1:]),
-                dtype=self._dtype if each.is_floating_point() else each.dtype,
+                (self.batch_size, *row.shape),
+                dtype=self._dtype if row.is_floating_point() else row.dtype,
                 device=self._device,
             )
-            for each in rows
+            for row in (each[0] for each in rows)
         ]
         if self._device.type == "cuda":
             return _Recorded(self._function, buffers, self._lock)
@@ -121,7 +124,7 @@ class FixedBatch:
         logger.warning("memory is too small: from now on %d frames at once", self.batch_size)
 
 
-def _rows(inputs: Sequence[torch.Tensor]) -> int:
+def _count(inputs: Sequence[Rows]) -> int:
     counts = {len(each) for each in inputs}
     if len(counts) != 1 or counts == {0}:
         raise ValueError(f"inputs of as many rows each, at least one; not {[len(each) for each in inputs]}")
@@ -129,7 +132,7 @@ def _rows(inputs: Sequence[torch.Tensor]) -> int:
 
 
 class _Call(Protocol):
-    def __call__(self, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    def __call__(self, rows: Sequence[Rows]) -> torch.Tensor:
         """A full batch on the CPU, good until the next call; its rows beyond the given ones mean nothing."""
 
 
@@ -140,7 +143,7 @@ class _Direct:
         self._function = function
         self._buffers = buffers
 
-    def __call__(self, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    def __call__(self, rows: Sequence[Rows]) -> torch.Tensor:
         for buffer, each in zip(self._buffers, rows, strict=True):
             _fill(buffer, each)
         return self._function(*self._buffers)
@@ -183,7 +186,7 @@ class _Recorded:
             torch.cuda.set_stream(before)  # where ending a recording fails, torch leaves the recording's
         return graph, output
 
-    def __call__(self, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    def __call__(self, rows: Sequence[Rows]) -> torch.Tensor:
         self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
         with torch.cuda.stream(self._stream):
             for buffer, pinned, each in zip(self._buffers, self._pinned, rows, strict=True):
@@ -193,9 +196,10 @@ class _Recorded:
         self._stream.synchronize()
         return self._result
 
-    def _load(self, buffer: torch.Tensor, pinned: torch.Tensor, rows: torch.Tensor) -> None:
-        if rows.device.type == "cuda":
-            rows.record_stream(self._stream)
+    def _load(self, buffer: torch.Tensor, pinned: torch.Tensor, rows: Rows) -> None:
+        if rows[0].device.type == "cuda":
+            for each in rows:
+                each.record_stream(self._stream)
             _fill(buffer, rows)
         else:
             _fill(pinned, rows)
@@ -206,8 +210,8 @@ def _pinned_like(tensor: torch.Tensor) -> torch.Tensor:
     return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
 
 
-def _fill(buffer: torch.Tensor, rows: torch.Tensor) -> None:
+def _fill(buffer: torch.Tensor, rows: Rows) -> None:
     """The rows, and the last one again and again: padding that no network can choke on."""
-    buffer[: len(rows)].copy_(rows)
-    if len(rows) < len(buffer):
-        buffer[len(rows) :].copy_(rows[-1:].expand_as(buffer[len(rows) :]))
+    for place, row in zip(buffer, rows, strict=False):
+        place.copy_(row)
+    buffer[len(rows) :] = rows[-1]

@@ -70,7 +70,7 @@ class MuseTalkEngine:
     def warm_up(self) -> None:
         """Have all of a GPU's work recorded and its kernels chosen before the first job comes."""
         latents = self.conditioner.latents(np.zeros((1, crop.SIDE, crop.SIDE, 3), dtype=np.uint8))
-        self.generator.pictures(latents, Windows(np.zeros(16_000, np.float32), 1, self.networks)[0][None])
+        self.generator.pictures(latents, Windows(np.zeros(16_000, np.float32), 1, self.networks))
 
     def for_job(self, options: JobOptions) -> "MuseTalkJob":
         """The engine with a job's options."""
@@ -118,7 +118,7 @@ class MuseTalkJob:
             return []
         # 7. The hidden half drawn as the voice sounds: one pass of the UNet, and the VAE's decoder.
         latents = np.stack([each.latents for each in prepared])
-        pictures = self._engine.generator.pictures(latents, torch.stack(list(features)))
+        pictures = self._engine.generator.pictures(latents, features)
         # 8. In the box's size again, with its mask: all that is needed to paste it.
         return [mouth(each, picture) for each, picture in zip(prepared, pictures, strict=True)]
 

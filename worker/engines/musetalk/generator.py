@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from worker.engines.musetalk.audio import positions
-from worker.engines.musetalk.batch import FixedBatch
+from worker.engines.musetalk.batch import FixedBatch, Rows
 from worker.media.frame import Pixels
 
 if TYPE_CHECKING:
@@ -39,14 +39,14 @@ class Generator:
         """Pictures of one call: half of what was asked for, once memory was too small for that."""
         return self._draw.batch_size
 
-    def pictures(self, latents: NDArray[Any], windows: torch.Tensor) -> Pixels:
+    def pictures(self, latents: NDArray[Any], windows: Rows) -> Pixels:
         """(B, 256, 256, 3) uint8, RGB: each face with its mouth as the window sounds.
 
         Only the lower half is the UNet's to draw; the upper half is what the VAE remembers of the picture.
 
         Args:
             latents: (B, 8, 32, 32) of the `Conditioner`, B from 1 up.
-            windows: (B, 50, 384) of `audio.Windows`, stacked.
+            windows: B of `audio.Windows`, (50, 384) each.
         """
         return self._draw(torch.from_numpy(latents), windows).numpy()
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.golden import signal
-from contract.errors import ResourceExhausted
+from contract.errors import EngineFailed, ResourceExhausted
 from worker.engines.musetalk.audio import Windows, hidden_states, log_mel, positions
 
 SECOND = 16_000
@@ -190,17 +190,38 @@ def test_in_half_precision_windows_are_half_and_near_those_in_single(networks):
     np.testing.assert_allclose(windows[12], Windows(samples, 30, networks)[12], rtol=0, atol=0.05)
 
 
-def test_whispers_want_of_memory_is_the_machines_fault_and_tried_again(networks):
-    def too_much(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+@pytest.mark.parametrize(
+    ("error", "told_as", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), ResourceExhausted, "too small for Whisper"),
+        (torch.AcceleratorError("CUDA error: unspecified launch failure"), EngineFailed, "must be recycled"),
+    ],
+)
+def test_what_fails_in_whisper_is_the_machines_fault_and_tried_again(networks, error, told_as, words):
+    def fail(*_):
+        raise error
 
-    hook = networks.whisper.register_forward_pre_hook(too_much)
+    hook = networks.whisper.register_forward_pre_hook(fail)
     try:
-        with pytest.raises(ResourceExhausted, match="Whisper"):
+        with pytest.raises(told_as, match=words):
             Windows(signal.sound(SECOND), 25, networks)[0]
     finally:
         hook.remove()
     assert not networks.lock.locked()
+
+
+@pytest.fixture
+def enormous(networks, monkeypatch):
+    """From its call on a token is larger than any memory."""
+    return lambda: monkeypatch.setattr(networks.whisper.config, "d_model", 1 << 55)
+
+
+def test_want_of_memory_around_whisper_is_the_machines_fault_too(networks, enormous):
+    windows = Windows(signal.sound(SECOND), 25, networks)
+    enormous()
+    for task in (lambda: windows[0], lambda: Windows(steady(1), 25, networks), lambda: positions(networks)):
+        with pytest.raises(ResourceExhausted, match="too small for Whisper"):
+            task()
 
 
 def test_the_samples_are_let_go_with_the_windows(networks):

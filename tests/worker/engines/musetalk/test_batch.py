@@ -73,6 +73,15 @@ def test_several_inputs_are_cut_alike():
     assert torch.equal(fixed(lambda a, b: a + b)(numbers, 10 * numbers), 11 * numbers)
 
 
+def test_rows_may_come_one_by_one_and_of_other_types():
+    calls = []
+    batch = fixed(lambda a, b: calls.append(a.dtype) or a + b)
+    ones = [torch.full((2,), float(number), dtype=torch.float64) for number in range(6)]
+    found = batch(ones, torch.ones(6, 2))
+    assert found.tolist() == [[number + 1.0] * 2 for number in range(6)]
+    assert calls == [torch.float32] * 2
+
+
 @pytest.mark.parametrize("counts", [(2, 3), (0,), (0, 0), ()])
 def test_rows_that_do_not_match_or_none_at_all_are_a_mistake_of_the_caller(counts):
     with pytest.raises(ValueError, match="as many rows"):
