@@ -24,8 +24,12 @@
     ├── TemporaryFailure          temporary_failure    not the input's fault: tried again
     │   ├── StoreUnavailable      store_unavailable    S3 is away, slow or throttling
     │   ├── BrokerUnavailable     broker_unavailable   Redis is away
+    │   ├── Preempted             preempted            this worker is being stopped: another goes on
     │   ├── ResourceExhausted     resource_exhausted   disk or memory of the worker
-    │   └── EngineFailed          engine_failed        the engine or its device failed
+    │   ├── EngineFailed          engine_failed        the engine or its device failed
+    │   ├── Stalled               stalled              nothing moved for long, and the attempt was ended
+    │   ├── TimeLimit             time_limit           the attempt took longer than it may
+    │   └── WorkerLost            worker_lost          attempts that ended without a word: the job ends its workers
     ├── Cancelled                 cancelled            a person cancelled the job
     └── LeaseLost                 lease_lost           another worker holds the job now: stop, say nothing
 
@@ -214,6 +218,30 @@ class EngineFailed(TemporaryFailure):
     """The engine or its device failed."""
 
     code = "engine_failed"
+
+
+class Preempted(TemporaryFailure):
+    """This worker is being stopped; another goes on with the job."""
+
+    code = "preempted"
+
+
+class Stalled(TemporaryFailure):
+    """Nothing moved for long, and the attempt was ended."""
+
+    code = "stalled"
+
+
+class TimeLimit(TemporaryFailure):
+    """The attempt took longer than it may."""
+
+    code = "time_limit"
+
+
+class WorkerLost(TemporaryFailure):
+    """Attempts ended without a word: the job ends its workers."""
+
+    code = "worker_lost"
 
 
 class Cancelled(DublineError):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from contract.errors import DublineError
 from contract.job import Boundary, Job, Sha256
@@ -146,16 +146,11 @@ class ErrorRecord(Boundary):
         return cls(code=error.code, message=error.message, retryable=error.retryable)
 
 
-class Manifest(Boundary):
-    """`jobs/<job>/manifest.json`: the commit. Exactly one exists for every ended job."""
+class Findings(BaseModel):
+    """What an attempt learns on its way; all of it goes into the manifest, also when the attempt fails."""
 
-    schema_version: Literal[1] = 1
-    status: Literal["succeeded", "failed", "cancelled"]
-    job_id: str
-    batch: str
-    row: str
-    job: Job
-    attempt: Attempt
+    model_config = ConfigDict(extra="forbid")
+
     video: InputRecord | None = None
     audio: InputRecord | None = None
     output: OutputRecord | None = None
@@ -167,5 +162,27 @@ class Manifest(Boundary):
     """Seconds per stage; the stages of one stream overlap, so their sum may exceed the wall clock."""
     software: dict[str, str] = Field(default_factory=dict)
     device: str | None = None
-    cost: Cost | None = None
+
+
+class _Heading(Boundary):
+    """What a manifest begins with: what became of which job."""
+
+    schema_version: Literal[1] = 1
+    status: Literal["succeeded", "failed", "cancelled"]
+    job_id: str
+    batch: str
+    row: str
+    job: Job
+    attempt: Attempt
     error: ErrorRecord | None = None
+    log_key: str | None = None
+    """What the attempt said, one JSON object a line."""
+    logs: tuple[str, ...] = ()
+    """Of a failure: the logs of all attempts that left one."""
+    cost: Cost | None = None
+
+
+class Manifest(Findings, _Heading):
+    """`jobs/<job>/manifest.json`: the commit. Exactly one exists for every ended job."""
+
+    model_config = ConfigDict(frozen=True)

@@ -8,7 +8,7 @@ import io
 import logging
 import random
 import time
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -85,6 +85,8 @@ class StoredObject:
     etag: str
     modified: datetime = field(compare=False)
     """When it was written, by the store's clock, with its zone."""
+    sha256: str | None = field(default=None, compare=False)
+    """Of the whole content, where the store was told it at the upload and is asked by `stat`."""
 
 
 @dataclass(frozen=True)
@@ -186,15 +188,16 @@ class Storage:
             )
 
     def stat(self, address: str) -> StoredObject | None:
-        """Size and ETag, or None where there is no object."""
+        """Size, ETag and SHA-256, or None where there is no object."""
         with self._translated(address):
             try:
-                head = self._client.head_object(**self._locate(address))
+                head = self._client.head_object(**self._locate(address), ChecksumMode="ENABLED")
             except ClientError as error:
                 if _code(error) in _MISSING:
                     return None
                 raise
-            return StoredObject(address, head["ContentLength"], head["ETag"].strip('"'), head["LastModified"])
+            etag, sha256 = head["ETag"].strip('"'), _hexadecimal(head.get("ChecksumSHA256", ""))
+            return StoredObject(address, head["ContentLength"], etag, head["LastModified"], sha256)
 
     def put(self, key: str, body: bytes, content_type: str = "application/json") -> None:
         """Write an object whole, over whatever was there."""
@@ -373,10 +376,10 @@ class Storage:
                         each["Key"], each["Size"], each["ETag"].strip('"'), each["LastModified"]
                     )
 
-    def folders(self, prefix: str) -> Iterator[str]:
-        """The names one level below a prefix that ends in a slash."""
+    def folders(self, prefix: str, beginning: str = "") -> Iterator[str]:
+        """The names one level below a prefix that ends in a slash, all of them or those that begin so."""
         pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=prefix, Delimiter="/"
+            Bucket=self.bucket, Prefix=prefix + beginning, Delimiter="/"
         )
         with self._translated(prefix):
             for page in pages:
@@ -550,6 +553,11 @@ def _lost_condition(error: ClientError) -> bool | None:
     if _code(error) in _CONFLICT:
         return None
     raise error
+
+
+def _hexadecimal(checksum: str) -> str | None:
+    """An S3 checksum as a digest; None for one of parts ("...-7"), which is not the content's own."""
+    return b64decode(checksum).hex() if checksum and "-" not in checksum else None
 
 
 def _code(error: ClientError) -> str:

@@ -5,30 +5,35 @@ The parent process takes messages and imports nothing heavy; the child that runs
 
 import functools
 import logging
+import os
+import signal
 import sys
 from typing import Any
 
+from billiard import active_children
 from celery import Task, signals
 
 from contract.broker import TASK, delivery_tag, make_app
 from contract.errors import DublineError
-from contract.job import Delivery
 from contract.settings import Settings
 from contract.storage import Storage
 from worker import logs, weights
 from worker.child import Child
+from worker.preempt import NoticePoller
+from worker.stopping import STOP_SIGNAL, GracePeriod
 from worker.tryout import try_out
 
 logger = logging.getLogger(__name__)
 
 settings = Settings.read()
 app = make_app(settings)
+grace = GracePeriod(settings.grace_seconds, lambda: [each.pid for each in active_children()])
 
 
 @app.task(name=TASK, bind=True, shared=False)  # of this app alone, not of every app in the process
 def render(self: Task, delivery: dict[str, Any]) -> str:
     """Run one delivery to its end; the return value is for Flower alone."""
-    outcome = child().runner.run(Delivery.model_validate(delivery), delivery_tag(self.request))
+    outcome = child().runner.receive(delivery, delivery_tag(self.request))
     if child().is_spent:
         logger.warning("this process ends, and a new one takes the next job: the engine failed in it")
         raise SystemExit(1)  # Celery replaces the process and delivers again; what was committed stands
@@ -37,7 +42,7 @@ def render(self: Task, delivery: dict[str, Any]) -> str:
 
 @functools.cache
 def child() -> Child:
-    """Of this process, made at its first job."""
+    """Of this process; it imports what is heavy at its first job."""
     return Child(settings)
 
 
@@ -50,6 +55,28 @@ def refuse_early(**_: object) -> None:
         Storage(settings).check()
     except DublineError as error:
         sys.exit(f"error [{error.code}]: {error.message}")
+
+
+@signals.worker_init.connect
+def watch_for_the_end(**_: object) -> None:
+    """In the parent: be ready to stop, and ask EC2 whether that is near."""
+    grace.prepare()
+    if settings.spot_notices:
+        NoticePoller(lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+
+
+@signals.worker_shutting_down.connect
+def begin_to_stop(how: str, **_: object) -> None:
+    """In the parent's signal handler. A cold shutdown stops the child by itself."""
+    if how == "Warm":
+        grace.begin()
+
+
+@signals.worker_process_init.connect
+def listen_for_the_end(**_: object) -> None:
+    """In the child: what the parent sends when the grace period is over."""
+    runs = child()
+    signal.signal(STOP_SIGNAL, lambda *_: runs.stop())
 
 
 @signals.setup_logging.connect

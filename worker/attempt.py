@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory, gettempdir
 
 from contract.errors import ConfigurationError
 from contract.job import EngineName, JobOptions
-from contract.manifest import EngineRecord
+from contract.manifest import EngineRecord, Findings
 from contract.settings import Settings
 from contract.storage import Storage
 from worker import weights
@@ -22,7 +22,7 @@ from worker.scratch import PREFIX, held, sweep
 from worker.segments.chain import Segments, installed
 from worker.stage import Staged, stage_in, stage_out
 from worker.stopwatch import Stopwatch
-from worker.tasks import Findings, Ticket
+from worker.tasks import Ticket
 
 SOFTWARE = ("dubline", "av", "ai-edge-litert", "celery", "numpy", "opencv-python-headless", "soxr")
 OPTIONAL = ("torch", "diffusers", "transformers", "onnxruntime", "rtmlib", "uniface")

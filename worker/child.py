@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 from contract.errors import DublineError, EngineFailed
 from contract.ledger import Ledger
+from contract.manifest import Findings
 from contract.settings import Settings
 from contract.storage import Storage
 from worker.progress import JobProgress
-from worker.tasks import Findings, JobRunner, Ticket
+from worker.tasks import JobRunner, Ticket
 from worker.tryout import import_all
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ class Child:
         self.runner = JobRunner(settings, self._storage, Ledger(settings), self.perform)
         self.is_spent = False
         """After a failure of the engine: a CUDA error, for one, stays for as long as its process."""
+
+    def stop(self) -> None:
+        """Have the job at hand given back at its next step. Safe in a signal handler."""
+        self.runner.stop()
 
     def perform(self, ticket: Ticket, progress: JobProgress, findings: Findings) -> None:
         """One attempt. Raises the errors of contract.errors."""

@@ -1,12 +1,21 @@
-"""A worker's log: one line an event, and in each the job at hand."""
+"""A worker's log: one line an event, and in each the job at hand; and what is kept of it for each attempt."""
 
+import json
 import logging
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import TextIO
 
 from contract.job import Delivery
+
+LOG_LINES = 2000
+LOG_BYTES = 256 * 1024
+"""So much of an attempt's log is kept: its end."""
+LINE_BYTES = 16 * 1024
+"""Longer messages are cut."""
 
 _at_hand: ContextVar[str] = ContextVar("_at_hand", default="-")
 
@@ -33,3 +42,59 @@ def log_plainly(stream: TextIO | None = None) -> None:
 def _name_job(record: logging.LogRecord) -> bool:
     record.job = _at_hand.get()
     return True
+
+
+class AttemptLog(logging.Handler):
+    """The last lines that this process logged, as JSON objects: time, level, logger, message, traceback."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: deque[bytes] = deque()
+        self._bytes = 0
+        self._dropped = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one line, and drop the oldest ones that are too many."""
+        try:
+            self._lines.append(_json_line(record))
+        except Exception:  # noqa: BLE001 - a record that cannot be formatted must not end what logs it
+            self.handleError(record)
+            return
+        self._bytes += len(self._lines[-1])
+        while len(self._lines) > LOG_LINES or self._bytes > LOG_BYTES:
+            self._bytes -= len(self._lines.popleft())
+            self._dropped += 1
+
+    def jsonl(self) -> bytes:
+        """The lines, oldest first; the first one says how many were dropped before it."""
+        self.acquire()
+        try:
+            lines = list(self._lines)
+        finally:
+            self.release()
+        if self._dropped:
+            lines.insert(0, json.dumps({"message": f"{self._dropped} earlier lines are not kept"}).encode())
+        return b"\n".join(lines) + b"\n" if lines else b""
+
+
+@contextmanager
+def recorded() -> Iterator[AttemptLog]:
+    """Keep what this process logs meanwhile: it runs one attempt at a time."""
+    log = AttemptLog()
+    logging.getLogger().addHandler(log)
+    try:
+        yield log
+    finally:
+        logging.getLogger().removeHandler(log)
+
+
+def _json_line(record: logging.LogRecord) -> bytes:
+    fields = {
+        "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+        "level": record.levelname,
+        "logger": record.name,
+        "message": record.getMessage()[:LINE_BYTES],
+    }
+    if record.exc_info:
+        fields["traceback"] = logging.Formatter().formatException(record.exc_info)[-LINE_BYTES:]
+    return json.dumps(fields, ensure_ascii=False).encode(errors="replace")

@@ -1,57 +1,51 @@
-"""The life of one delivery: claim, heartbeat, attempt, retry class, commit. Nothing about video."""
+"""The life of one delivery: claim, heartbeat, attempt, verdict, commit. Nothing about video."""
 
 import logging
 import platform
-import random
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Literal
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from pydantic import ValidationError
 
 from contract import keys
 from contract.errors import (
     BrokerUnavailable,
+    Cancelled,
     ConfigurationError,
     DublineError,
     EngineFailed,
-    InputRejected,
-    LeaseLost,
+    Preempted,
     StoreUnavailable,
     TemporaryFailure,
+    TimeLimit,
 )
 from contract.job import Delivery
-from contract.ledger import STATE_OF, Counts, Ledger
-from contract.manifest import (
-    Attempt,
-    Cost,
-    EngineRecord,
-    ErrorRecord,
-    Frames,
-    InputRecord,
-    Manifest,
-    OutputRecord,
-    SyncCheck,
-    WarningRecord,
-)
-from contract.outputs import publish_output
+from contract.ledger import Claim, Ledger
+from contract.manifest import Attempt, Cost, ErrorRecord, Findings, Manifest
 from contract.settings import Settings
 from contract.storage import Storage
-from worker.lease import Heartbeat
-from worker.logs import about
+from worker.commit import Commit
+from worker.lease import Heartbeat, Lease
+from worker.logs import AttemptLog, about, recorded
 from worker.progress import JobProgress
+from worker.retry import RetryPolicy, Verdict
 
 logger = logging.getLogger(__name__)
 
-BACKOFF_SECONDS = 2.0
-"""Full jitter below this, doubled with every attempt."""
-MISCONFIGURED_SECONDS = 60.0
-"""A worker that cannot run jobs hands them back, not to be offered again for this long."""
-
-INFRASTRUCTURE = (StoreUnavailable, BrokerUnavailable)
-"""Says nothing about the job, so it is not counted as an attempt at it."""
-
-Outcome = Literal["committed", "already committed", "held elsewhere", "released", "lease lost"]
+Outcome = Literal[
+    "committed",
+    "already committed",
+    "held elsewhere",
+    "not yet",
+    "released",
+    "lease lost",
+    "left to newer workers",
+]
+STOPPING = Preempted("this worker is being stopped; another goes on with the job")
 
 
 @dataclass(frozen=True)
@@ -62,31 +56,32 @@ class Ticket:
     attempt_id: str
     number: int
     started: datetime
+    claim: Claim = field(default_factory=lambda: Claim("claimed"))
+    began: float = field(default_factory=time.monotonic)
+    """The same moment as `started`, on a clock that nobody sets."""
 
     @property
     def job_id(self) -> str:
         """The job that this is an attempt at."""
         return self.delivery.row.job.id
 
-
-@dataclass
-class Findings:
-    """What an attempt learns on its way; all of it goes into the manifest, also when the attempt fails."""
-
-    video: InputRecord | None = None
-    audio: InputRecord | None = None
-    output: OutputRecord | None = None
-    engine: EngineRecord | None = None
-    frames: Frames | None = None
-    sync_check: SyncCheck | None = None
-    warnings: tuple[WarningRecord, ...] = ()
-    timings: dict[str, float] = field(default_factory=dict)
-    software: dict[str, str] = field(default_factory=dict)
-    device: str | None = None
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.monotonic() - self.began
 
 
 Perform = Callable[[Ticket, JobProgress, Findings], None]
 """Render the ticket's job and upload what it made, writing down findings; raises the errors of contract.errors."""
+
+
+@dataclass(frozen=True)
+class _Case:
+    """An attempt with all that is known of it."""
+
+    ticket: Ticket
+    findings: Findings
+    log: AttemptLog
 
 
 class JobRunner:
@@ -97,6 +92,21 @@ class JobRunner:
         self._storage = storage
         self._ledger = ledger
         self._perform = perform
+        self._policy = RetryPolicy(settings)
+        self._commit = Commit(storage, ledger)
+        self._progress: JobProgress | None = None
+        self._is_stopping = False
+
+    def receive(self, message: Mapping[str, Any], delivery_tag: str) -> Outcome:
+        """What became of one message; one that a newer version wrote is left to newer workers."""
+        try:
+            delivery = Delivery.model_validate(message)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            where = ".".join(map(str, fault["loc"]))
+            logger.warning("left to newer workers, for this one cannot read it: %s: %s", where, fault["msg"])
+            return "left to newer workers"
+        return self.run(delivery, delivery_tag)
 
     def run(self, delivery: Delivery, delivery_tag: str) -> Outcome:
         """What became of one delivery. Returning means: the message may be acknowledged."""
@@ -109,78 +119,124 @@ class JobRunner:
             logger.info("delivery ends: %s", outcome)
         return outcome
 
+    def stop(self) -> None:
+        """Have the attempt at hand, and every later one, give its job back. Safe in a signal handler."""
+        self._is_stopping = True
+        if self._progress is not None:
+            self._progress.revoke(STOPPING)
+
     def _take(self, delivery: Delivery, delivery_tag: str) -> Outcome:
         job_id = delivery.row.job.id
-        if committed := self._storage.get(keys.manifest(job_id)):
-            self._announce(delivery, Manifest.model_validate_json(committed))
+        if self._commit.standing(delivery):
             return "already committed"
         attempt_id = secrets.token_hex(8)
         claim = self._ledger.claim(job_id, attempt_id, self._settings.lease_seconds)
-        if claim.outcome in ("busy", "later", "cancelled"):
+        if claim.outcome == "busy":
             return "held elsewhere"
+        if claim.outcome == "later":
+            return "not yet"
         if claim.outcome == "ended":  # the ledger says so and S3 does not: S3 is right
             self._ledger.forget(job_id)
             return "released"
-        ticket = Ticket(delivery, attempt_id, claim.number, datetime.now(UTC))
+        ticket = Ticket(delivery, attempt_id, claim.number, datetime.now(UTC), claim)
+        if claim.outcome == "cancelled":
+            return self._end_unheld(ticket)
         return self._attempt(ticket, delivery_tag)
 
-    def _attempt(self, ticket: Ticket, delivery_tag: str) -> Outcome:
-        lease = self._settings.lease_seconds
-        logger.info("attempt %d begins", ticket.number)
-        try:
-            with Heartbeat(self._ledger, ticket.job_id, ticket.attempt_id, lease, delivery_tag) as heart:
-                manifest = self._result(ticket, heart.progress)
-                heart.progress.enter("uploading")
-                self._commit(ticket, manifest)
-        except LeaseLost:
-            return "lease lost"
-        except ConfigurationError:
-            logger.exception("this worker cannot run jobs")
-            self._release(ticket, MISCONFIGURED_SECONDS, "none")
-            return "released"
-        except TemporaryFailure as error:
-            delay = random.uniform(0, BACKOFF_SECONDS * 2**ticket.number)  # noqa: S311 - jitter, not a secret
-            logger.warning(
-                "attempt %d failed [%s]: %s; again in %.1f s", ticket.number, error.code, error, delay
-            )
-            self._release(ticket, delay, "infrastructure" if isinstance(error, INFRASTRUCTURE) else "job")
-            return "released"
-        except (SystemExit, KeyboardInterrupt):
-            self._release(ticket, 0.0, "preempted")
-            raise
+    def _end_unheld(self, ticket: Ticket) -> Outcome:
+        """Commit a job that was cancelled while nobody held it."""
+        error = Cancelled("a person cancelled the job before this attempt began")
+        manifest = self._manifest(ticket, Findings(), error)
+        self._commit.put(ticket.delivery, manifest, lambda: None)
         return "committed"
 
-    def _result(self, ticket: Ticket, progress: JobProgress) -> Manifest:
-        """The manifest to commit, of a success or of a failure that is final."""
-        findings = Findings()
-        try:
-            if ticket.number > self._settings.attempts:
-                raise EngineFailed(
-                    f"{ticket.number - 1} attempts ended without a word: the job ends its workers"
-                )
-            self._perform(ticket, progress, findings)
-        except InputRejected as error:
-            logger.warning("rejected [%s]: %s", error.code, error)
-            return self._manifest(ticket, findings, error)
-        except TemporaryFailure as error:
-            if ticket.number < self._settings.attempts or isinstance(error, INFRASTRUCTURE):
-                raise
-            return self._manifest(ticket, findings, error)
-        except DublineError:
-            raise
-        except Exception as error:
-            logger.exception("attempt %d met a defect", ticket.number)
-            failure = EngineFailed(f"{type(error).__name__}: {error}")
-            if ticket.number < self._settings.attempts:
-                raise failure from error
-            return self._manifest(ticket, findings, failure)
-        return self._manifest(ticket, findings)
+    def _attempt(self, ticket: Ticket, delivery_tag: str) -> Outcome:
+        seconds = self._settings.lease_seconds
+        lease = Lease(self._ledger, ticket.job_id, ticket.attempt_id, seconds, delivery_tag, ticket.claim)
+        limit = ticket.delivery.row.time_limit_seconds or self._settings.time_limit_seconds
+        with recorded() as log:
+            case = _Case(ticket, Findings(), log)
+            heart = Heartbeat(lease, limit, lambda reason: self._settle(case, reason, lambda: None))
+            self._progress = heart.progress
+            if self._is_stopping:
+                self.stop()
+            with heart:
+                return self._run(case, heart)
 
-    def _manifest(self, ticket: Ticket, findings: Findings, error: DublineError | None = None) -> Manifest:
-        ended = datetime.now(UTC)
-        seconds = (ended - ticket.started).total_seconds()
+    def _run(self, case: _Case, heart: Heartbeat) -> Outcome:
+        ticket = case.ticket
+        if ticket.claim.orphaned:
+            logger.warning("attempt %d ended without a word", ticket.number - 1)
+        try:
+            if refusal := self._policy.refusal(ticket.claim):
+                heart.settle()
+                return self._end(case, refusal, heart.check_held)
+            logger.info("attempt %d begins", ticket.number)
+            self._perform(ticket, heart.progress, case.findings)
+            heart.progress.enter("uploading")
+            heart.settle()
+            heart.confirm()
+            return self._end(case, None, heart.check_held)
+        except (SystemExit, KeyboardInterrupt):
+            heart.settle()
+            told = TimeLimit("the attempt's time was over") if heart.time_is_up else STOPPING
+            self._settle(case, heart.progress.revoked or told, heart.check_held)
+            raise
+        except Exception as error:  # noqa: BLE001 - the one place; `_ours` logs what is not ours
+            heart.settle()
+            return self._settle(case, heart.progress.revoked or _ours(error), heart.check_held)
+
+    def _settle(self, case: _Case, error: DublineError, check: Callable[[], None]) -> Outcome:
+        """What follows an attempt that ended in an error."""
+        verdict = self._policy.verdict(error, case.ticket.claim)
+        if verdict.action == "end":
+            try:
+                return self._end(case, error, check)
+            except DublineError as failure:  # the store is away, or the job is another's by now
+                error = failure
+                verdict = self._policy.verdict(failure, case.ticket.claim, can_end=False)
+        return self._leave(case, error, verdict)
+
+    def _leave(self, case: _Case, error: DublineError, verdict: Verdict) -> Outcome:
+        """Go without a result: the job is tried again, here or elsewhere."""
+        ticket = case.ticket
+        if verdict.action == "stop":
+            logger.warning("attempt %d stops: %s", ticket.number, error)
+            self._put_log(case)
+            return "lease lost"
+        if isinstance(error, ConfigurationError):
+            logger.error("this worker cannot run jobs [%s]: %s", error.code, error)
+        failed = "attempt %d failed [%s]: %s; again in %.1f s"
+        logger.warning(failed, ticket.number, error.code, error, verdict.delay_seconds)
+        try:
+            self._ledger.release(
+                ticket.job_id,
+                ticket.attempt_id,
+                delay_seconds=verdict.delay_seconds,
+                counts=verdict.counts,
+                reason=error.code,
+            )
+        except BrokerUnavailable as away:
+            logger.warning("the job is free when its lease ends: %s", away)
+        if not isinstance(error, StoreUnavailable):
+            self._put_log(case)
+        return "released"
+
+    def _end(self, case: _Case, error: DublineError | None, check: Callable[[], None]) -> Outcome:
+        """Commit the job's end: a success, or a failure that is final. Raises what `Commit.put` and `check` raise."""
+        if error:
+            logger.warning("the job ends [%s]: %s", error.code, error)
+        check()
+        manifest = self._manifest(case.ticket, case.findings, error)
+        logs = {"log_key": self._put_log(case), "logs": self._logs(case.ticket) if error else ()}
+        self._commit.put(case.ticket.delivery, manifest.model_copy(update=logs), check)
+        return "committed"
+
+    def _manifest(self, ticket: Ticket, findings: Findings, error: DublineError | None) -> Manifest:
+        seconds = ticket.seconds
+        found = dict(findings) | ({"output": None} if error else {})
         return Manifest(
-            status="failed" if error else "succeeded",
+            status=_status(error),
             job_id=ticket.job_id,
             batch=ticket.delivery.batch,
             row=ticket.delivery.row.id,
@@ -190,7 +246,7 @@ class JobRunner:
                 number=ticket.number,
                 host=platform.node(),
                 started=ticket.started,
-                ended=ended,
+                ended=ticket.started + timedelta(seconds=seconds),
             ),
             cost=Cost(
                 seconds=round(seconds, 3),
@@ -199,32 +255,39 @@ class JobRunner:
                 amount=round(seconds * self._settings.price_per_second, 6),
             ),
             error=ErrorRecord.of(error) if error else None,
-            **vars(findings),
+            **found,
         )
 
-    def _commit(self, ticket: Ticket, manifest: Manifest) -> None:
-        """Put the manifest if there is none; whichever stands there afterwards is the result."""
-        body = manifest.model_dump_json(indent=1).encode()
-        standing = Manifest.model_validate_json(
-            self._storage.put_if_absent(keys.manifest(ticket.job_id), body)
-        )
-        if standing.attempt.id == ticket.attempt_id:
-            seconds = (standing.attempt.ended - standing.attempt.started).total_seconds()
-            logger.info("%s after %.1f s", standing.status, seconds)
-        else:
-            logger.warning("attempt %s committed first; this one's result is dropped", standing.attempt.id)
-        self._announce(ticket.delivery, standing)
-
-    def _announce(self, delivery: Delivery, manifest: Manifest) -> None:
-        """Everything after the commit: copies and hints, which the feeder repairs where they fail."""
+    def _put_log(self, case: _Case) -> str | None:
+        """The key of the attempt's log, or None where the store did not take it: no job fails for that."""
+        key = keys.log(case.ticket.job_id, case.ticket.attempt_id)
         try:
-            publish_output(self._storage, delivery.batch, delivery.row.id, manifest)
-            self._ledger.finish(manifest.job_id, STATE_OF[manifest.status])
-        except DublineError as error:  # whatever it is, the result stands
-            logger.warning("the result is committed, its announcement waits for the feeder: %s", error)
+            self._storage.put(key, case.log.jsonl(), "application/jsonl")
+        except DublineError as error:
+            logger.warning("the attempt's log is not kept: %s", error)
+            return None
+        return key
 
-    def _release(self, ticket: Ticket, delay_seconds: float, counts: Counts) -> None:
+    def _logs(self, ticket: Ticket) -> tuple[str, ...]:
+        """Keys of the logs that the job's attempts left, this one's among them."""
         try:
-            self._ledger.release(ticket.job_id, ticket.attempt_id, delay_seconds=delay_seconds, counts=counts)
-        except BrokerUnavailable as error:
-            logger.warning("the job is free when its lease ends: %s", error)
+            listed = list(self._storage.list(keys.attempts(ticket.job_id)))
+        except DublineError as error:
+            logger.warning("the logs of earlier attempts are not named: %s", error)
+            return ()
+        logs = [each for each in listed if each.key == keys.log(ticket.job_id, each.key.split("/")[-2])]
+        return tuple(each.key for each in sorted(logs, key=lambda each: each.modified))
+
+
+def _status(error: DublineError | None) -> Literal["succeeded", "failed", "cancelled"]:
+    if error is None:
+        return "succeeded"
+    return "cancelled" if isinstance(error, Cancelled) else "failed"
+
+
+def _ours(error: Exception) -> DublineError:
+    """The error itself, or the failure that a defect is."""
+    if isinstance(error, DublineError):
+        return error
+    logger.error("the attempt met a defect", exc_info=error)
+    return EngineFailed(f"{type(error).__name__}: {error}")

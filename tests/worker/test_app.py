@@ -12,12 +12,12 @@ from contract import keys
 from contract.broker import make_app, publish
 from contract.errors import ConfigurationError, EngineFailed, NoFace, ResourceExhausted
 from contract.job import Delivery, Job, Row, Source
-from contract.manifest import Manifest
+from contract.manifest import Findings, Manifest
 from contract.settings import Settings
 from producer.local import _environment
 from worker.child import Child
 from worker.progress import JobProgress
-from worker.tasks import Findings, Ticket
+from worker.tasks import Ticket
 from worker.tryout import import_all, try_out
 
 DEMO = Path(__file__).parents[2] / "demo"

@@ -12,14 +12,14 @@ import pytest
 from contract import keys
 from contract.errors import ConfigurationError, EmptyInput, InputChanged, InputNotFound
 from contract.job import Delivery, Job, JobOptions, Row, Source
-from contract.manifest import Curves
+from contract.manifest import Curves, Findings
 from tests.worker.still import KeepingEngine
 from worker.attempt import Workshop, device, software
 from worker.media.writer import EncodedFacts
 from worker.progress import JobProgress
 from worker.setup import ENGINES, Toolbox
 from worker.stage import stage_in, stage_out
-from worker.tasks import Findings, Ticket
+from worker.tasks import Ticket
 
 DEMO = Path(__file__).parents[2] / "demo"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contract.errors import LeaseLost
+from contract.errors import Cancelled, LeaseLost
 from worker.progress import JobProgress
 
 
@@ -23,10 +23,13 @@ def test_without_frames_there_is_no_pace_and_no_eta():
     assert progress.snapshot().eta_seconds is None
 
 
-def test_a_revoked_lease_stops_the_next_step():
+@pytest.mark.parametrize(
+    "step", [JobProgress.advance, JobProgress.touch, lambda progress: progress.enter("uploading")]
+)
+def test_whatever_the_render_does_next_stops_it_for_the_reason_it_was_given_first(step):
     progress = JobProgress()
-    progress.revoke()
-    with pytest.raises(LeaseLost):
-        progress.advance()
-    with pytest.raises(LeaseLost):
-        progress.enter("uploading")
+    step(progress)
+    progress.revoke(Cancelled("a person did not want it"))
+    progress.revoke(LeaseLost("another has it"))
+    with pytest.raises(Cancelled, match="a person did not want it"):
+        step(progress)

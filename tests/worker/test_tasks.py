@@ -12,7 +12,7 @@ from contract.errors import ConfigurationError, EngineFailed, NoFace, StoreUnava
 from contract.job import Delivery, Job, Row, Source
 from contract.ledger import Ledger
 from contract.manifest import Manifest, OutputRecord
-from worker import tasks
+from worker import retry
 from worker.tasks import JobRunner
 
 VIDEO = b"not really a video"
@@ -28,8 +28,8 @@ def delivery():
 def runner(settings, storage, ledger, monkeypatch):
     """A runner for a given `perform`; backoff and leases are short."""
 
-    for each in ("BACKOFF_SECONDS", "MISCONFIGURED_SECONDS"):
-        monkeypatch.setattr(tasks, each, 0.0)
+    for each in ("BACKOFF_SECONDS", "TROUBLE_SECONDS", "MISCONFIGURED_SECONDS"):
+        monkeypatch.setattr(retry, each, 0.0)
 
     def make(perform):
         return JobRunner(settings.model_copy(update={"lease_seconds": 1.0}), storage, ledger, perform)
@@ -120,7 +120,7 @@ def test_the_store_being_away_never_fails_a_job(runner, settings, storage, deliv
 def test_a_worker_that_cannot_run_jobs_hands_them_back_uncounted(
     runner, storage, ledger, delivery, manifest, monkeypatch
 ):
-    monkeypatch.setattr(tasks, "MISCONFIGURED_SECONDS", 0.3)
+    monkeypatch.setattr(retry, "MISCONFIGURED_SECONDS", 0.3)
     assert runner(fail(ConfigurationError("no weights"))).run(delivery, "tag") == "released"
     assert ledger.offer(delivery.row.job.id, lost_after_seconds=0) == "later"
     time.sleep(0.3)
@@ -141,11 +141,11 @@ def test_a_stopped_worker_hands_the_job_back_uncounted_and_at_once(
 def test_a_job_that_ends_its_workers_is_failed_after_as_many_attempts(
     runner, settings, ledger, delivery, manifest
 ):
-    for number in range(settings.attempts):
+    for number in range(settings.lost_attempts + 1):
         assert ledger.claim(delivery.row.job.id, f"killed {number}", 0.001).outcome == "claimed"
         time.sleep(0.01)
     assert runner(fail(AssertionError("ran again"))).run(delivery, "tag") == "committed"
-    assert manifest().error.code == "engine_failed"
+    assert manifest().error.code == "worker_lost"
 
 
 def test_of_two_attempts_at_once_one_is_committed_and_both_see_it(
@@ -206,13 +206,11 @@ def test_a_wiped_redis_does_not_stop_the_job_at_hand(runner, storage, ledger, de
 
 
 def test_a_result_whose_video_is_gone_again_stays_committed(runner, storage, ledger, delivery, manifest):
-    def vanish(ticket, progress, findings):
-        succeed(storage)(ticket, progress, findings)
-        findings.output = findings.output.model_copy(update={"key": "expired/video.mp4"})
-
-    assert runner(vanish).run(delivery, "tag") == "committed"
+    runner(succeed(storage)).run(delivery, "tag")
+    storage.delete(manifest().output.key)
+    other = delivery.model_copy(update={"batch": "b2"})
+    assert runner(fail(AssertionError("ran again"))).run(other, "tag") == "already committed"
     assert manifest().status == "succeeded"
-    assert runner(vanish).run(delivery, "tag") == "already committed"
 
 
 def test_a_delivery_while_redis_is_away_is_dropped_for_the_feeder_without_a_traceback(
