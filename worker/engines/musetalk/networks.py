@@ -15,16 +15,17 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from contract.errors import ConfigurationError, ResourceExhausted
+from contract.errors import ConfigurationError, DublineError, ResourceExhausted
 from worker.engines.musetalk.architecture import PARTS, Part
 from worker.engines.musetalk.convert import Checkpoint, ready, size
-from worker.engines.musetalk.failures import first_line, is_out_of_memory, is_sticky
+from worker.engines.musetalk.failures import first_line, is_out_of_memory, is_sticky, lost
 from worker.engines.musetalk.unet import FoldedUnet
 
 logger = logging.getLogger(__name__)
 
 _Network = TypeVar("_Network", bound=nn.Module)
 _CGROUPS = Path("/sys/fs/cgroup")
+_NOT_BUILT_FOR = "no kernel image"  # the GPU is of another generation than this torch: no new process helps
 
 
 @dataclass(frozen=True)
@@ -52,22 +53,23 @@ class Networks:
         Raises:
             ConfigurationError: a file is missing, damaged or another network's; or the machine is too small.
             ResourceExhausted: the memory is there, and others are using it.
+            EngineFailed: the GPU is lost for this process.
         """
         limit_threads()
         try:
             checkpoints = {part: ready(files[part], PARTS[part], dtype) for part in PARTS}
             _refuse_what_does_not_fit(checkpoints)
             found = {part: _network(each, device, dtype) for part, each in checkpoints.items()}
-            unet = FoldedUnet(cast(UNet2DConditionModel, found["unet"]))
+            return cls(
+                unet=_channels_last(FoldedUnet(cast(UNet2DConditionModel, found["unet"])).eval()),
+                vae=cast(AutoencoderKL, _channels_last(found["vae"])),
+                whisper=cast(WhisperEncoder, found["whisper"]),
+                device=device,
+                dtype=dtype,
+            )
         except (RuntimeError, MemoryError) as error:
-            raise _loading_failed(error, device, dtype) from error
-        return cls(
-            unet=_channels_last(unet.eval()),
-            vae=cast(AutoencoderKL, _channels_last(found["vae"])),
-            whisper=cast(WhisperEncoder, found["whisper"]),
-            device=device,
-            dtype=dtype,
-        )
+            _tell(error, device, dtype)
+            raise
 
 
 def choose_device() -> tuple[torch.device, torch.dtype]:
@@ -112,18 +114,26 @@ def _refuse_what_does_not_fit(checkpoints: Mapping[Part, Checkpoint]) -> None:
         raise ConfigurationError(f"{fact}; run `dubline models fetch`")
 
 
-def _loading_failed(error: Exception, device: torch.device, dtype: torch.dtype) -> Exception:
-    """What a person can do about it, where it is known what that is."""
+def _tell(error: Exception, device: torch.device, dtype: torch.dtype) -> None:
+    """Raise what a person or another process can do about it, where that is known."""
     if is_out_of_memory(error):
-        needed, there = (sum(size(each.shapes(), dtype) for each in PARTS.values()), _memory(device))
-        fact = f"MuseTalk's networks need {needed / 1e9:.1f} GB of {device} memory"
-        if there < needed:
-            return ConfigurationError(f"{fact}, and there are {there / 1e9:.1f} GB; use a larger machine")
-        return ResourceExhausted(f"{fact}, which others are using; stop them, or use a larger machine")
-    if is_sticky(error):
-        fact = f"the GPU cannot be used ({first_line(error)})"
-        return ConfigurationError(f"{fact}; see `nvidia-smi`, and which GPUs this torch was built for")
-    return error
+        raise _too_small(device, dtype) from error
+    if not is_sticky(error):
+        return
+    has_context = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    if has_context and _NOT_BUILT_FOR not in str(error):
+        raise lost(error) from error
+    raise ConfigurationError(
+        f"the GPU cannot be used ({first_line(error)}); see `nvidia-smi`, and which GPUs this torch was built for"
+    ) from error
+
+
+def _too_small(device: torch.device, dtype: torch.dtype) -> DublineError:
+    needed, there = (sum(size(each.shapes(), dtype) for each in PARTS.values()), _memory(device))
+    fact = f"MuseTalk's networks need {needed / 1e9:.1f} GB of {device} memory"
+    if there < needed:
+        return ConfigurationError(f"{fact}, and there are {there / 1e9:.1f} GB; use a larger machine")
+    return ResourceExhausted(f"{fact}, which others are using; stop them, or use a larger machine")
 
 
 def _memory(device: torch.device) -> int:

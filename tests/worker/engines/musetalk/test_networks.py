@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from contract.errors import ConfigurationError, ResourceExhausted
+from contract.errors import ConfigurationError, EngineFailed, ResourceExhausted
 from tests.worker.engines.musetalk import tiny
 from worker.engines.musetalk import networks as module
 from worker.engines.musetalk import random_weights
@@ -149,9 +149,23 @@ def test_the_memory_of_this_machine_is_known():
     assert module._memory(CPU) > 10**8
 
 
-def test_a_gpu_that_cannot_be_used_is_said():
-    error = torch.AcceleratorError("CUDA error: no kernel image is available for execution\nCompile with")
-    with pytest.raises(ConfigurationError, match=r"the GPU cannot be used \(.*execution\); see `nvidia-smi`"):
+NO_DRIVER = torch.AcceleratorError("CUDA error: unknown error\nCompile with")
+TOO_OLD = torch.AcceleratorError("CUDA error: no kernel image is available for execution\nCompile with")
+
+
+@pytest.mark.parametrize(("error", "is_initialized"), [(NO_DRIVER, False), (TOO_OLD, False), (TOO_OLD, True)])
+def test_a_gpu_that_cannot_be_used_is_said(monkeypatch, error, is_initialized):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: is_initialized)
+    with pytest.raises(
+        ConfigurationError, match=r"the GPU cannot be used \(CUDA error: [a-z ]+\); see `nvidia-smi`"
+    ):
+        Networks.load(Failing(error), CPU, torch.float16)
+
+
+def test_a_gpu_that_is_lost_while_loading_asks_for_a_new_process(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    error = torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nCompile with")
+    with pytest.raises(EngineFailed, match=r"must be recycled \(CUDA error: an illegal memory access"):
         Networks.load(Failing(error), CPU, torch.float16)
 
 
