@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from contract import keys
-from contract.errors import DublineError
+from contract.errors import Cancelled, ConfigurationError, InputRejected, LeaseLost, TemporaryFailure
 from contract.storage import Storage
 from worker.overlap import WriteBehind
 from worker.segments.segment import Segment, SegmentDamaged, layout, read_segment, write_segment
@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 UPLOADS = 64
 """Segments that may wait for their upload; they lie on the disk meanwhile."""
+FAILURES = (ConfigurationError, InputRejected, TemporaryFailure, OSError)
+"""Of the store and of the disk: segments only save work."""
 _NAME = re.compile(r"(\d{8})-([0-9a-f]{64})\.safetensors")
 
 
@@ -55,7 +57,8 @@ class Segments:
     def chain(self, made_with: Mapping[str, Any]) -> Iterator["Chain"]:
         """The segments of attempts that had the same of everything, this argument included.
 
-        What is kept is in the bucket at the end of the block, unless that raises.
+        What is kept is in the bucket at the end of the block, also where it is interrupted; but not where the job
+        is another's, or nobody's any more.
         """
         request = json.dumps({"layout": layout(), **self._made_with, **made_with}, sort_keys=True)
         chain = Chain(
@@ -65,9 +68,17 @@ class Segments:
             self._folder,
             self._touch,
         )
+        interruption: BaseException | None = None
         with WriteBehind(chain.upload, UPLOADS) as behind:
             chain.written = behind.put
-            yield chain
+            try:
+                yield chain
+            except (LeaseLost, Cancelled, InputRejected):
+                raise
+            except BaseException as error:  # noqa: BLE001 - raised again, after the uploads
+                interruption = error
+        if interruption:
+            raise interruption
 
 
 class Chain:
@@ -114,11 +125,15 @@ class Chain:
             if not self._broken:
                 found = _NAME.fullmatch(path.name)
                 sha256 = found[2] if found else ""
-                self._storage.upload(path, self._prefix + path.name, sha256, advance=lambda _: self._touch())
-        except (DublineError, OSError) as error:
+                self._storage.upload(path, self._prefix + path.name, sha256, advance=self._advance)
+        except FAILURES as error:
             self._give_up(error)
         finally:
             path.unlink(missing_ok=True)
+
+    def _advance(self, _: int) -> None:
+        with suppress(TemporaryFailure):  # a worker that is being stopped still hands over what is finished
+            self._touch()
 
     @property
     def _link(self) -> dict[str, str]:
@@ -132,7 +147,7 @@ class Chain:
                 name = each.key.removeprefix(self._prefix)
                 if found := _NAME.fullmatch(name):
                     names[int(found[1])].append(name)
-        except DublineError as error:
+        except FAILURES as error:
             logger.warning("the job begins anew, its segments cannot be listed: %s", error)
         return names
 
@@ -141,7 +156,7 @@ class Chain:
         for name in names:
             try:
                 segment = self._fetched(name)
-            except (DublineError, OSError) as error:
+            except FAILURES as error:
                 logger.warning("a segment is left out: %s", error)
                 continue
             if segment.first == first and (segment.trace or not traced):
