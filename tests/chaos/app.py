@@ -10,13 +10,15 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from celery import signals
+
 from contract.errors import DublineError, EngineFailed, NoFace, TemporaryFailure
 from contract.ledger import Ledger
 from contract.manifest import Curves, Manifest
 from contract.storage import Storage
 from tests.chaos.history import History
 from tests.chaos.script import Script
-from worker.app import app
+from worker.app import app, refuse_early
 from worker.child import Child
 
 FOLDER = Path(os.environ["CHAOS_FOLDER"])
@@ -27,6 +29,7 @@ HISTORY = History(FOLDER / "history.jsonl", f"worker {os.getpid()}")
 STEP_SECONDS = 0.02
 
 app.conf.include = ["tests.chaos.app"]  # its child imports this file, too
+signals.worker_init.disconnect(refuse_early)  # it has tests of its own, and workers start here by the hundred
 
 _claim, _put_if_absent, _perform = Ledger.claim, Storage.put_if_absent, Child.perform
 _pausing: set[str] = set()

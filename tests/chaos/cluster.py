@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 from contract.settings import Settings
-from contract.storage import Storage
 from producer.local import Command, LocalStack, Service, _environment
 from tests.chaos.proxy import LOOPBACK, Proxy
 
@@ -74,9 +73,6 @@ class Cluster:
             cluster = cls(folder, behind, direct, proxy, mark)
             for service in servers.services:
                 cluster.pieces[service.name] = _Piece(service._command, service)
-            Storage(direct)._client.put_bucket_versioning(
-                Bucket=direct.s3_bucket, VersioningConfiguration={"Status": "Enabled"}
-            )
             try:
                 cluster._start_processes(workers, mutant)
                 yield cluster

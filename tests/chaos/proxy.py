@@ -7,6 +7,7 @@ It runs on a thread of its own, keeps the port, and says what it did to whom.
 
 import asyncio
 import random
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 
 LOOPBACK = "127.0.0.1"
 HEAD_BYTES = 1 << 17
+_MANIFEST = re.compile(r"/jobs/([0-9a-f]+)/manifest\.json$")
 _BUSY = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>by the proxy</Message></Error>"
 REFUSAL = b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n" % len(
     _BUSY
@@ -59,9 +61,11 @@ class _Message:
         return self.head.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
 
     @property
-    def is_commit(self) -> bool:
+    def commits(self) -> str | None:
+        """The job whose manifest this request writes, if it does."""
         method, path, _ = self.first_line
-        return method == "PUT" and "/jobs/" in path and path.partition("?")[0].endswith("/manifest.json")
+        found = _MANIFEST.search(path.partition("?")[0])
+        return found.group(1) if found and method == "PUT" else None
 
     @property
     def wire(self) -> bytes:
@@ -74,6 +78,10 @@ class Proxy:
     def __init__(self, target_port: int, seed: int, rates: Rates = CALM) -> None:
         self.rates = rates
         self.counts: Counter[str] = Counter()
+        self.accepted: Counter[str] = Counter()
+        """Times that the store said yes to a put of a job's manifest, whether or not its client heard of it."""
+        self.unanswered: set[str] = set()
+        """Jobs whose commit the store may have taken before it died."""
         self.port = 0
         self._target_port = target_port
         self._random = random.Random(seed)
@@ -112,6 +120,8 @@ class Proxy:
                 pass
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             self.counts["store away"] += store.is_away
+        except asyncio.CancelledError:
+            pass  # the end; asyncio's streams would print it
         finally:
             store.leave()
             writer.transport.abort()
@@ -129,7 +139,7 @@ class Proxy:
             return True
         if self._happens("cut before", self.rates.cut_before):
             return False
-        reply = await store.ask(request)
+        reply = await self._ask(request, store)
         if self._is_lost(request, reply):
             return False
         is_cut = len(reply.body) > 1 and self._happens("cut within", self.rates.cut_within)
@@ -137,9 +147,20 @@ class Proxy:
         await writer.drain()
         return not is_cut
 
+    async def _ask(self, request: _Message, store: "_Store") -> _Message:
+        job = request.commits
+        if job is None:
+            return await store.ask(request)
+        try:
+            reply = await store.ask(request)
+        except (OSError, asyncio.IncompleteReadError):
+            self.unanswered.add(job)
+            raise
+        self.accepted[job] += reply.first_line[1] == "200"
+        return reply
+
     def _is_lost(self, request: _Message, reply: _Message) -> bool:
-        if request.is_commit and reply.first_line[1] == "200":
-            self.counts["commits"] += 1
+        if request.commits and reply.first_line[1] == "200":
             return self._happens("lost commits", self.rates.lost_commits)
         return self._happens("cut after", self.rates.cut_after)
 

@@ -2,8 +2,7 @@
 
 import hashlib
 import threading
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -66,32 +65,16 @@ def deliveries(storage: Storage, batches: Iterable[str]) -> list[Delivery]:
     return [Delivery(batch=batch, row=row) for batch in batches for row in batch_rows(storage, batch)]
 
 
-def take_stock(storage: Storage) -> list[Found]:
-    """What the store holds of every job that has a manifest."""
-    versions = _versions(storage)
+def take_stock(storage: Storage, written: Mapping[str, int]) -> list[Found]:
+    """What the store holds of every job; `written` says how often each one's manifest was."""
+    listed = (each.key for each in storage.list(keys.JOBS) if each.key.endswith(MANIFEST))
+    jobs = {key.removeprefix(keys.JOBS).removesuffix(MANIFEST) for key in listed}
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(lambda job: _found(storage, job, versions[job]), versions))
-
-
-def _versions(storage: Storage) -> dict[str, int]:
-    """How often each job's manifest was written. The bucket keeps versions."""
-    written: dict[str, int] = defaultdict(int)
-    pages = storage._client.get_paginator("list_object_versions").paginate(
-        Bucket=storage.bucket, Prefix=keys.JOBS
-    )
-    for page in pages:
-        for each in page.get("Versions", ()):
-            job = each["Key"].removeprefix(keys.JOBS).removesuffix(MANIFEST)
-            if each["Key"] == keys.manifest(job):
-                written[job] += 1
-    return written
+        return list(pool.map(lambda job: _found(storage, job, written.get(job, 0)), sorted(jobs)))
 
 
 def _found(storage: Storage, job: str, versions: int) -> Found:
-    body = storage.get(keys.manifest(job))
-    if body is None:
-        return Found(job, "", "gone", versions)
-    manifest = Manifest.model_validate_json(body)
+    manifest = Manifest.model_validate_json(storage.get(keys.manifest(job)) or b"")
     output = manifest.output
     return Found(
         job=job,
