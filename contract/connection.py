@@ -3,6 +3,8 @@
 from typing import Any
 
 import redis
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from contract.address import RedisAddress
@@ -14,6 +16,8 @@ SOCKET_OPTIONS: dict[str, Any] = {
     "health_check_interval": 25,
 }
 """A dead peer is noticed, and nothing hangs for ever."""
+TRIES = 3
+"""A command is repeated after a connection breaks, within a second or so; whoever asks waits for longer outages himself."""
 SENTINEL_SECONDS = 2
 """A Sentinel that does not answer for so long is passed over for the next."""
 
@@ -26,12 +30,15 @@ def connect(url: str) -> redis.Redis:
         "username": address.username,
         "password": address.password,
         "decode_responses": True,
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.1, cap=1.0), TRIES),
         **SOCKET_OPTIONS,
     }
     if address.master:
-        sentinels = Sentinel(  # type: ignore[no-untyped-call]
-            address.hosts, sentinel_kwargs=sentinel_options(address), **options
-        )
+        asking = {
+            **sentinel_options(address),
+            "retry": Retry(NoBackoff(), 0),
+        }  # the next one is asked instead
+        sentinels = Sentinel(address.hosts, sentinel_kwargs=asking, **options)  # type: ignore[no-untyped-call]
         client: redis.Redis = sentinels.master_for(address.master)  # type: ignore[no-untyped-call]
         return client
     ((host, port),) = address.hosts
