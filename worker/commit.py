@@ -73,5 +73,9 @@ class Commit:
         try:
             publish_output(self._storage, delivery.batch, delivery.row.id, manifest)
             self._ledger.finish(manifest.job_id, STATE_OF[manifest.status])
+            if manifest.status == "succeeded":  # a failed one may be asked for again, and go on from them
+                self._storage.delete_all(
+                    each.key for each in self._storage.list(keys.segments(manifest.job_id))
+                )
         except DublineError as error:  # whatever it is, the result stands
             logger.warning("the result is committed, its announcement waits for the feeder: %s", error)

@@ -25,14 +25,15 @@ class JobProgress:
     """When it was told so, on the monotonic clock, in seconds."""
     _generating_since: float = 0.0
     _last_frame: float = 0.0
+    _done: int = 0
 
-    def enter(self, state: State, total: int = 0) -> None:
-        """Go on to the next state; `total` is the number of frames to come. Raises what `check` raises."""
+    def enter(self, state: State, total: int = 0, done: int = 0) -> None:
+        """Go on to the next state; of its `total` frames an earlier attempt has `done` some. Raises as `check`."""
         self.check()
         self.state = state
         self.changed = time.monotonic()
         if total:
-            self.frames, self.total = 0, total
+            self.frames, self.total, self._done = done, total, done
             self._generating_since = self._last_frame = self.changed
         self.on_change(self.snapshot())
 
@@ -69,5 +70,5 @@ class JobProgress:
     def snapshot(self) -> Progress:
         """What the ledger shows."""
         seconds = self._last_frame - self._generating_since
-        fps = self.frames / seconds if self.frames and seconds > 0 else 0.0
+        fps = (self.frames - self._done) / seconds if seconds > 0 else 0.0
         return Progress(self.state, self.frames, self.total, fps)

@@ -153,8 +153,7 @@ class _Job:
             recording = Recording(writer, chain)
             with watch.stage("resume"):
                 first = recording.resume(preparer)
-            self.progress.enter("generating", total=total)
-            self.progress.advance(first)
+            self.progress.enter("generating", total=total, done=first)
             rest = (features[index] for index in range(first, total))
             with (
                 read_ahead(source.frames(total, mode, first), QUEUE_FRAMES) as frames,

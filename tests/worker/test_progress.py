@@ -16,6 +16,16 @@ def test_a_new_stage_counts_its_own_frames():
     assert shown.eta_seconds is not None
 
 
+def test_what_an_earlier_attempt_had_done_counts_but_not_as_pace(monkeypatch):
+    now = iter([0.0, 2.0])
+    monkeypatch.setattr("worker.progress.time.monotonic", lambda: next(now))
+    progress = JobProgress()
+    progress.enter("generating", total=1000, done=900)
+    progress.advance(50)
+    shown = progress.snapshot()
+    assert (shown.frames, shown.fps, shown.eta_seconds) == (950, 25, 2)
+
+
 def test_without_frames_there_is_no_pace_and_no_eta():
     progress = JobProgress()
     progress.enter("preparing")

@@ -7,6 +7,7 @@ import threading
 import time
 import wave
 from dataclasses import replace
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,9 +18,11 @@ from safetensors import safe_open
 
 from contract import keys
 from contract.errors import LeaseLost, Preempted, StoreUnavailable
-from contract.job import JobOptions
+from contract.job import Delivery, Job, JobOptions, Row, Source
+from contract.manifest import Findings
 from contract.settings import Settings
 from tests.worker.still import KeepingEngine
+from worker.attempt import Workshop
 from worker.faces.face import Face
 from worker.faces.trace import Trace
 from worker.media.writer import Encoded
@@ -27,10 +30,11 @@ from worker.prepared.shelf import Shelf
 from worker.progress import JobProgress
 from worker.render import render
 from worker.segments import segment as segment_file
-from worker.segments.chain import Segments, installed, remove_segments
+from worker.segments.chain import Segments, installed
 from worker.segments.segment import Segment, SegmentDamaged, read_segment, write_segment
-from worker.setup import set_up
+from worker.setup import Toolbox, set_up
 from worker.stopwatch import Stopwatch
+from worker.tasks import Ticket
 
 DEMO = Path(__file__).parents[2] / "demo"
 FRAMES, SOURCE_FRAMES, LENGTH = 55, 24, 10
@@ -253,12 +257,33 @@ def test_a_scratch_folder_that_is_full_costs_the_segments_and_not_the_job(attemp
     assert caplog.text.count("an interruption would cost more") == 1
 
 
-def test_the_segments_of_an_ended_job_can_be_removed(attempt, finished, storage):
-    storage.put(keys.segments("another", "00000000"), b"")
-    assert remove_segments(storage, "job") == len(range(0, FRAMES, LENGTH))
-    assert attempt.names() == []
-    assert storage.get(keys.segments("another", "00000000")) == b""
-    storage.delete(keys.segments("another", "00000000"))
+def test_an_attempt_at_a_delivered_row_goes_on_where_another_worker_was_killed(
+    settings, storage, pair, weights_folder, tmp_path
+):
+    def perform(machine, progress):
+        here = {"weights": weights_folder, "scratch": tmp_path / machine, "prepared_bytes": 0}
+        mine, findings = settings.model_copy(update=here), Findings()
+        try:
+            Workshop(mine, storage, Toolbox(mine, storage)).perform(ticket, progress, findings)
+        finally:
+            assert list((tmp_path / machine).iterdir()) == []
+        return findings
+
+    sources = []
+    for path in pair:
+        key = keys.uploaded(hashlib.sha256(path.read_bytes()).hexdigest(), path.suffix)
+        storage.put(key, path.read_bytes())
+        sources.append(Source(uri=f"s3://{storage.bucket}/{key}"))
+    delivery = Delivery(batch="b", row=Row(id="clip", job=Job(video=sources[0], audio=sources[1])))
+    ticket = Ticket(delivery, "attempt", 1, datetime.now(UTC))
+    killed = Dying()
+    killed.left = 35
+    with pytest.raises(Killed):
+        perform("one", killed)
+    assert perform("two", JobProgress()).frames.resumed in (20, 30)
+    # the object under that key is another now, and the job the same: nothing pins it
+    storage.put(sources[0].uri.split("/", 3)[3], (DEMO / "still.jpg").read_bytes())
+    assert perform("three", JobProgress()).frames.resumed == 0
 
 
 # Prepared frames beside segments

@@ -73,6 +73,16 @@ def test_a_success_is_committed_and_copied_under_the_rows_name(runner, storage, 
     assert ledger.progress([delivery.row.job.id])[0].state == "done"
 
 
+@pytest.mark.parametrize("ends", ["well", "badly"])
+def test_finished_segments_go_with_success_and_stay_for_a_job_that_may_be_asked_for_again(
+    runner, storage, delivery, ends
+):
+    part = keys.segments(delivery.row.job.id, "00000000.part")
+    storage.put(part, b"")
+    runner(succeed(storage) if ends == "well" else fail(NoFace("nobody there"))).run(delivery, "tag")
+    assert storage.get(part) == (None if ends == "well" else b"")
+
+
 def test_a_rejected_pair_leaves_a_failed_manifest_at_once_and_no_output(runner, storage, delivery, manifest):
     assert runner(fail(NoFace("nobody there"))).run(delivery, "tag") == "committed"
     found = manifest()

@@ -178,8 +178,3 @@ class Chain:
         if not self._broken:
             logger.warning("an interruption would cost more than a minute of work from here on: %s", error)
         self._broken = True
-
-
-def remove_segments(storage: Storage, job_id: str) -> int:
-    """Remove what an ended job needs no more; how many objects that were. Raises as the store does."""
-    return storage.delete_all(each.key for each in storage.list(keys.segments(job_id)))
