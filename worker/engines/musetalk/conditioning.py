@@ -7,9 +7,11 @@ other pixels each time. Here it is the mode.
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from contract.errors import EngineFailed
 from worker.engines.musetalk.batch import FixedBatch
 from worker.media.frame import Pixels
 
@@ -31,8 +33,14 @@ class Conditioner:
         """(B, 8, 32, 32) of the networks' dtype, scaled: four channels with the lower half hidden, four without.
 
         `pictures` is (B, 256, 256, 3) uint8, RGB, B from 1 up.
+
+        Raises:
+            EngineFailed: the VAE gave something else than numbers, which must not be kept; or as a `FixedBatch` does.
         """
-        return self._encode(torch.from_numpy(pictures)).numpy()
+        latents: NDArray[Any] = self._encode(torch.from_numpy(pictures)).numpy()
+        if not np.isfinite(latents).all():
+            raise EngineFailed("MuseTalk's VAE gave NaN or infinity for a face; run `dubline models verify`")
+        return latents
 
 
 def normalised(pictures: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """One mouth per frame: the UNet redraws the latents as the window sounds, the VAE makes a picture of them.
 
 A single pass, no diffusion steps; 78 % of the arithmetic is the VAE's decoder. Scaling, clamping, rounding and the
-order of channels are settled on the device, so one uint8 copy of 196 kB a picture comes back.
+order of channels are settled on the device, so one uint8 copy of 196 kB a picture comes back. NaN would be black
+there, and infinity white: whether a picture is all numbers is settled on the device, too, and comes back as a last byte.
 
 Only the lower half is ever seen, and yet the whole is decoded: each GroupNorm measures all rows, so no row is right
 without the others. Measured on the full-size decoder with two sets of random weights and a face's latents: decoding
@@ -11,11 +12,14 @@ only the lower 16 to 28 of the 32 rows of latents moves the lower half by 1 to 5
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from contract.errors import EngineFailed
 from worker.engines.musetalk.audio import positions
 from worker.engines.musetalk.batch import FixedBatch, Rows
+from worker.engines.musetalk.crop import SIDE
 from worker.media.frame import Pixels
 
 if TYPE_CHECKING:
@@ -44,11 +48,20 @@ class Generator:
 
         Only the lower half is the UNet's to draw; the upper half is what the VAE remembers of the picture.
 
+        Raises:
+            EngineFailed: the networks gave something else than numbers; or as a `FixedBatch` does.
+
         Args:
             latents: (B, 8, 32, 32) of the `Conditioner`, B from 1 up.
             windows: B of `audio.Windows`, (50, 384) each.
         """
-        return self._draw(torch.from_numpy(latents), windows).numpy()
+        drawn = self._draw(torch.from_numpy(latents), windows).numpy()
+        if not drawn[:, -1].all():
+            raise EngineFailed(
+                f"MuseTalk's networks gave NaN or infinity for {np.count_nonzero(drawn[:, -1] == 0)} of {len(drawn)} "
+                "frames; if other jobs fail likewise, run `dubline models verify`, else look for what is odd in this source"
+            )
+        return drawn[:, :-1].reshape(-1, SIDE, SIDE, 3)
 
 
 def pixels(decoded: torch.Tensor) -> torch.Tensor:
@@ -60,7 +73,9 @@ def pixels(decoded: torch.Tensor) -> torch.Tensor:
 def _drawn(
     networks: "Networks", positions: torch.Tensor, latents: torch.Tensor, windows: torch.Tensor
 ) -> torch.Tensor:
-    """On the device: from latents and windows to pixels."""
+    """On the device: (B, 256 * 256 * 3 + 1) uint8, the pixels, and 1 where what they were made of is all numbers."""
     redrawn = networks.unet(latents, windows + positions)
     scale = 1 / networks.vae.config["scaling_factor"]
-    return pixels(networks.vae.decode(scale * redrawn).sample)
+    decoded = networks.vae.decode(scale * redrawn).sample
+    is_finite = decoded.isfinite().flatten(1).all(dim=1, keepdim=True)
+    return torch.cat([pixels(decoded).flatten(1), is_finite.to(torch.uint8)], dim=1)

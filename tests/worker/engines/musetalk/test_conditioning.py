@@ -1,5 +1,6 @@
 """The latents of a face, against upstream's own numbers."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from benchmarks.golden import signal
+from contract.errors import EngineFailed
 from worker.engines.musetalk.conditioning import Conditioner, normalised
 
 ROUNDING = {"rtol": 0, "atol": 1e-5}
@@ -88,3 +90,10 @@ def test_half_precision_gives_half_precision_near_the_single(networks):
     ours, single = (Conditioner(each, 1).latents(signal.pictures(1)) for each in (half, networks))
     assert ours.dtype == np.float16
     np.testing.assert_allclose(ours, single, rtol=0, atol=0.01)
+
+
+def test_latents_that_are_no_numbers_are_never_kept(networks):
+    vae = copy.deepcopy(networks.vae)
+    vae.quant_conv.bias[0] = float("nan")
+    with pytest.raises(EngineFailed, match="VAE gave NaN"):
+        Conditioner(replace(networks, vae=vae), 2).latents(signal.pictures(1))

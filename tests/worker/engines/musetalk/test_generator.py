@@ -1,5 +1,6 @@
 """The pictures that the networks draw, against upstream's own."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from benchmarks.golden import signal
+from contract.errors import EngineFailed
 from worker.engines.musetalk.audio import Windows
 from worker.engines.musetalk.generator import Generator, pixels
 from worker.engines.musetalk.unet import FoldedUnet
@@ -97,3 +99,32 @@ def test_half_precision_stays_near_the_single(networks, windows):
     )
     ours, single = drawn(half, windows.half(), 1, 1), drawn(networks, windows, 1, 1)
     assert np.abs(ours.astype(int) - single).mean() < 2
+
+
+@pytest.fixture
+def spoilt(networks):
+    """The networks with one weight of the VAE's last layer replaced."""
+
+    def build(value):
+        vae = copy.deepcopy(networks.vae)
+        vae.decoder.conv_out.bias[1] = value
+        return replace(networks, vae=vae)
+
+    return build
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_is_never_drawn_in_black_or_white(spoilt, windows, value):
+    with pytest.raises(EngineFailed, match=r"NaN or infinity for 2 of 2 frames; .*dubline models verify"):
+        drawn(spoilt(value), windows, 2, 2)
+
+
+def test_the_one_frame_that_is_no_number_is_found_among_others(networks, windows):
+    latents = signal.latents(3).numpy()
+    latents[1, 5, 7, 9] = np.nan
+    with pytest.raises(EngineFailed, match="for 1 of 3 frames"):
+        Generator(networks, 2).pictures(latents, windows[:3])
+
+
+def test_numbers_however_large_are_drawn(spoilt, windows):
+    assert drawn(spoilt(1e6), windows, 1, 1)[..., 1].min() == 255
