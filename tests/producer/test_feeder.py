@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from contract import keys
 from contract.broker import PRIORITY_STEPS, QUEUE, make_app, publish
 from contract.cancel import CancelRequest
+from contract.connection import connect
 from contract.errors import InputRejected, NotFound, StoreUnavailable
 from contract.job import Delivery, Job, Row, Source
 from contract.ledger import STATE_OF, Ledger, Progress
@@ -56,7 +57,7 @@ class Bench:
     def __init__(self, storage, settings):
         self.storage, self.settings = storage, settings
         self.ledger = Ledger(settings)
-        self.redis = redis.Redis.from_url(settings.redis_url.get_secret_value())
+        self.redis = connect(settings.redis_url.get_secret_value())
         self.ended = []
         self.open = ExitStack()
         self.open.callback(self.redis.close)
@@ -867,3 +868,63 @@ def test_a_broker_that_dies_and_comes_back_empty_costs_one_line_and_no_row(
     assert len(told) == 1
     assert told[0].startswith("the feeder waits: Redis does not serve the ledger")
     assert "the feeder goes on" in caplog.text
+
+
+@pytest.fixture
+def failing_over(programs, tmp_path):
+    """A master, its replica, and a Sentinel that watches them; all with a password."""
+    services = {}
+    ports = secrets.SystemRandom().sample(range(22_100, 32_000), 3)
+    common = "bind 127.0.0.1\nprotected-mode no\ndir .\n"
+    redis_lines = 'requirepass pw\nmasterauth pw\nsave ""\nrepl-diskless-sync-delay 0\n'
+    watch = [
+        f"monitor m 127.0.0.1 {ports[0]} 1",
+        "auth-pass m pw",
+        "down-after-milliseconds m 500",
+        "failover-timeout m 3000",
+    ]
+    lines = {
+        "master": redis_lines,
+        "replica": f"{redis_lines}replicaof 127.0.0.1 {ports[0]}\n",
+        "sentinel": "".join(f"sentinel {each}\n" for each in watch),
+    }
+    for (name, text), port in zip(lines.items(), ports, strict=True):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "valkey.conf").write_text(f"{common}port {port}\n{text}")
+        argv = [valkey_program(), "valkey.conf", *(["--sentinel"] if name == "sentinel" else [])]
+        with redis.Redis(port=port, password=None if name == "sentinel" else "pw") as client:
+            command = Command(name, argv, {}, folder, lambda client=client: answers(client))
+            services[name] = Service(command, tmp_path / f"{name}.log")
+            services[name].until_ready()
+    with redis.Redis(port=ports[0], password="pw") as master, redis.Redis(port=ports[2]) as sentinel:
+        until(lambda: master.info("replication")["connected_slaves"] == 1)
+        until(lambda: len(sentinel.sentinel_slaves("m")) == 1)
+        yield services["master"], f"sentinel://:pw@127.0.0.1:1;sentinel://127.0.0.1:{ports[2]}/0?master=m"
+    for each in services.values():
+        each.kill()
+
+
+def test_a_failover_behind_sentinels_costs_one_line_and_no_row(
+    storage, settings, failing_over, quick, caplog
+):
+    caplog.set_level(logging.INFO, logger="producer.feeder")
+    master, url = failing_over
+    bench = Bench(storage, settings.model_copy(update={"redis_url": SecretStr(url), "lease_seconds": 0.5}))
+    batch = rows(3)
+    bench.submit("batch", batch)
+    with bench.open, bench.running(bench.feeder(lease_seconds=0.5)):
+        until(lambda: len(bench.queued()) == 3)
+        held = batch[0].job.id
+        assert bench.ledger.claim(held, "worker", 30).outcome == "claimed"
+        master.kill()
+        until(lambda: "the feeder goes on" in caplog.text)
+        assert bench.ledger.beat(held, "worker", 30, "tag", Progress("generating")) == "held"
+        bench.submit("late", rows(1, "late"))
+        until(lambda: {"late-0", "row-1", "row-2"} <= set(bench.queued()))
+    told = [
+        each.message for each in caplog.records if each.name == "producer.feeder" and each.levelname != "INFO"
+    ]
+    assert len(told) == 1
+    assert told[0].startswith("the feeder waits: Redis does not serve the ledger")
+    assert caplog.text.count("the feeder goes on") == 1
