@@ -3,7 +3,8 @@
 job, manifest, summary    what is asked for, what was made of it, what became of a batch
 errors                    what can go wrong, and whether it is tried again
 keys, storage, outputs    where everything lies in the bucket, the port to it, and the copies for people
-races, cancel             what a store must promise, and a person's wish that rows be not rendered
+races                     what a store must promise
+cancel, deadletter        a person's wish that rows be not rendered; the index of those that failed
 address, connection       where Redis is, and how every client of it connects
 broker, ledger            the queue, and who holds a job
 settings, checks          what a process is told, and what `dubline doctor` asks

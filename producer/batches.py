@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 BATCH_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 THREADS = 24
+MANIFEST_LIMIT = 2000
+"""At most so many manifests are asked for one by one where a person waits."""
 WINDOW = 1000
 """Rows in flight at a time, so that a large batch is never in memory whole."""
 

@@ -26,6 +26,8 @@ Place = Path | str
 
 MAX_ID_BYTES = 200
 """With its suffixes an id stays under the 255 bytes that file systems allow a name."""
+MAX_MINUTES = 24 * 60
+"""Longest time that one attempt may be given."""
 MAX_KEY_BYTES = 1024
 """S3's own limit."""
 
@@ -138,6 +140,25 @@ def priority_of(text: str) -> Priority:
     if text and text not in get_args(Priority):
         raise BadRequest(f"priority is {text!r}; it must be {_either(list(get_args(Priority)))}")
     return cast(Priority, text or "normal")
+
+
+def time_limit_of(text: str) -> float | None:
+    """The time limit in seconds, of a cell in minutes; an empty cell means the setting's.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    if not text:
+        return None
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0 < minutes <= MAX_MINUTES:  # neither holds of what is not a number
+        raise BadRequest(
+            f"time_limit is {text!r}; it must be minutes, a number greater than 0 and at most {MAX_MINUTES}"
+        )
+    return minutes * 60
 
 
 @lru_cache(maxsize=4096)

@@ -1,23 +1,21 @@
 """`dubline`: submit a CSV, see where it stands, fetch what was made; and run it all on one machine."""
 
-import json
 import logging
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import SecretStr
-from rich.console import Console, RenderableType
 from rich.text import Text
 
 from contract.ledger import Ledger
 from contract.settings import PREFIX, Settings
 from contract.storage import Storage
-from producer import screen
+from producer import screen, steer
 from producer.check import check, refuse_faults
-from producer.commands import FAILED, Commands
+from producer.commands import FAILED, AsJson, Commands, console_for, tell
 from producer.demo import run_demo
 from producer.doctor import examine
 from producer.estimate import estimate
@@ -25,6 +23,7 @@ from producer.feeder import serve
 from producer.follow import UploadBar, follow
 from producer.gallery.page import write_gallery
 from producer.local import LocalStack
+from producer.names import find_batch
 from producer.results import Result, entries, fetch_results
 from producer.status import BatchView, all_batches
 from producer.submit import Submission
@@ -46,14 +45,6 @@ app = typer.Typer(
 )
 
 
-def _note_json(ctx: typer.Context, value: bool) -> bool:
-    """Remember at the root that a script reads: errors are JSON too then."""
-    if value:
-        ctx.find_root().obj = "json"
-    return value
-
-
-AsJson = Annotated[bool, typer.Option("--json", help="For scripts: JSON on stdout.", callback=_note_json)]
 CsvPath = Annotated[
     Path,
     typer.Argument(
@@ -75,29 +66,34 @@ def submit(
     """Submit a CSV; the same CSV again is the same batch."""
     settings = Settings.read()
     storage = Storage(settings)
-    console = _console(as_json)
+    console = console_for(as_json)
     checked = check(csv, storage, settings)
     if dry_run:
         refuse_faults(checked, skip_bad)
         expected = estimate(checked, settings)
         record = {**asdict(expected), "skipped": [asdict(fault) for fault in checked.faults]}
-        _show(screen.estimate_text(expected, checked.faults), record, as_json)
+        tell(screen.estimate_text(expected, checked.faults), record, as_json)
         return
     with UploadBar(checked, console) as bar:
         submission = submit_checked(
             checked, storage, batch=batch, skip_bad=skip_bad, force=force, advance=bar.advance
         )
     if not wait:
-        _show(screen.submission_text(submission), asdict(submission), as_json)
+        tell(screen.submission_text(submission), asdict(submission), as_json)
         return
     console.print(screen.submission_text(submission))
     _wait(BatchView(storage, Ledger(settings), submission.batch), submission, as_json)
 
 
 def _wait(view: BatchView, submission: Submission, as_json: bool) -> None:
-    status = follow(view, _console(as_json))
+    console = console_for(as_json)
+    try:
+        status = follow(view, console)
+    except KeyboardInterrupt:
+        console.print(screen.interrupted_text(submission.batch), soft_wrap=True)
+        raise
     record = {**asdict(submission), "counts": status.counts}
-    _show(screen.batch_table(status), record, as_json)
+    tell(screen.batch_table(status), record, as_json)
     if not status.succeeded:
         raise typer.Exit(FAILED)
 
@@ -113,11 +109,11 @@ def status(
     storage, ledger = Storage(settings), Ledger(settings)
     if batch is None:
         batches = list(all_batches(storage, ledger))
-        _show(screen.batches_table(batches), [asdict(each) for each in batches], as_json)
+        tell(screen.batches_table(batches), [asdict(each) for each in batches], as_json)
         return
-    view = BatchView(storage, ledger, batch)
-    seen = follow(view, _console(as_json)) if watch else view.look()
-    _show(screen.batch_table(seen), {**asdict(seen), "counts": seen.counts}, as_json)
+    view = BatchView(storage, ledger, find_batch(storage, batch))
+    seen = follow(view, console_for(as_json)) if watch else view.look()
+    tell(screen.batch_table(seen), {**asdict(seen), "counts": seen.counts}, as_json)
 
 
 @app.command()
@@ -128,11 +124,13 @@ def results(
 ) -> None:
     """Bring videos and manifests here, and a page that shows them."""
     found: list[Result] = []
-    for each in fetch_results(Storage(Settings.read()), batch, to):
+    storage = Storage(Settings.read())
+    batch = find_batch(storage, batch)
+    for each in fetch_results(storage, batch, to):
         found.append(each if len(found) < GALLERY_ROWS else each.light())
     page = write_gallery(to, batch, entries(found))
     record = {"batch": batch, "page": str(page), "rows": [each.record() for each in found]}
-    _show(screen.results_text(found, page), record, as_json)
+    tell(screen.results_text(found, page), record, as_json)
     if any(each.lost for each in found):
         raise typer.Exit(FAILED)
 
@@ -143,7 +141,7 @@ def up(
     workers: Annotated[int, typer.Option(min=0, help="Workers on this machine.")] = 1,
 ) -> None:
     """Run the embedded stack on this machine until Ctrl-C."""
-    console = _console()
+    console = console_for()
     console.print("starting broker, store, feeder and Flower", style="dim")
     with LocalStack.start(folder, workers=workers) as stack:
         console.print(_addresses(stack), soft_wrap=True)
@@ -183,7 +181,7 @@ def demo(
     to: Annotated[Path, typer.Option("--to", help="Folder for the results.")] = Path("demo-out"),
 ) -> None:
     """Render demo/jobs.csv on an embedded stack, show it as a page."""
-    console = _console()
+    console = console_for()
     shown = run_demo(csv, to, console)
     console.print(screen.results_text(shown.results, shown.page))
     if not shown.status.succeeded:
@@ -194,22 +192,13 @@ def demo(
 def doctor(as_json: AsJson = False) -> None:
     """Check what Dubline stands on here, and say what to do."""
     checks = list(examine(Settings.read()))
-    _show(screen.checks_table(checks), [asdict(each) for each in checks], as_json)
+    tell(screen.checks_table(checks), [asdict(each) for each in checks], as_json)
     if any(each.ok is False for each in checks):
         raise typer.Exit(FAILED)
 
 
-def _console(as_json: bool = False) -> Console:
-    """For people; beside JSON it writes to stderr."""
-    return Console(stderr=as_json, highlight=False)
-
-
-def _show(picture: RenderableType, record: Any, as_json: bool) -> None:
-    """The record for a script, else the picture for a person."""
-    if as_json:
-        typer.echo(json.dumps(record, ensure_ascii=False))
-    else:
-        _console().print(picture, soft_wrap=isinstance(picture, Text))
+for each in steer.COMMANDS:
+    app.command()(each)
 
 
 def main() -> None:

@@ -7,10 +7,10 @@ It is loaded when it is called or listed, so its module must import lightly, and
 
 import json
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
@@ -21,6 +21,29 @@ GROUP = "dubline.commands"
 FAILED = 1
 REJECTED = 2
 """Exit codes; 130 is Ctrl-C."""
+
+
+def _note_json(ctx: typer.Context, value: bool) -> bool:
+    """Remember at the root that a script reads: errors are JSON too then."""
+    if value:
+        ctx.find_root().obj = "json"
+    return value
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="For scripts: JSON on stdout.", callback=_note_json)]
+
+
+def console_for(as_json: bool = False) -> Console:
+    """For people; beside JSON it writes to stderr."""
+    return Console(stderr=as_json, highlight=False)
+
+
+def tell(picture: RenderableType, record: Any, as_json: bool) -> None:
+    """The record for a script, else the picture for a person."""
+    if as_json:
+        typer.echo(json.dumps(record, ensure_ascii=False))
+    else:
+        console_for().print(picture, soft_wrap=isinstance(picture, Text))
 
 
 class Commands(TyperGroup):

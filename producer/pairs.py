@@ -9,7 +9,7 @@ from typing import TypeVar
 from contract.errors import BadRequest, Fault, InputRejected
 from contract.job import JobOptions, Priority
 from contract.settings import Settings
-from producer.cells import Place, id_of, made_id, options_of, place_of, priority_of
+from producer.cells import Place, id_of, made_id, options_of, place_of, priority_of, time_limit_of
 from producer.table import OPTIONS, Record, read_table
 
 T = TypeVar("T")
@@ -26,6 +26,8 @@ class Pair:
     audio: Place
     options: JobOptions
     priority: Priority
+    time_limit_seconds: float | None = None
+    """Of one attempt; None: the setting's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +99,12 @@ class _Rows:
         options, problems = options_of(tuple(cells.get(name, "") for name in OPTIONS), self.settings.engine)
         trial.faults += [Fault(record.line, problem) for problem in problems]
         priority = trial.value("", priority_of, cells.get("priority", ""))
+        limit = trial.value("", time_limit_of, cells.get("time_limit", ""))
         # an id made of cells that mean nothing would only repeat what is wrong with them
         name = trial.value("", self._unique_id, record) if cells.get("id") or (video and audio) else None
-        if video and audio and options and priority and name:
-            self.reading.pairs.append(Pair(record.line, name, video, audio, options, priority))
+        if video and audio and options and priority and name and not trial.faults:
+            pair = Pair(record.line, name, video, audio, options, priority, limit)
+            self.reading.pairs.append(pair)
         else:
             self.reading.faults += trial.faults
             self.reading.strays += _stored(record.line, video, audio)

@@ -10,18 +10,27 @@ from rich.text import Text
 
 from contract.checks import Check
 from contract.errors import Fault
+from contract.ledger import ENDED
 from contract.manifest import Manifest
+from contract.summary import Summary
+from producer.cancel import Cancellation
 from producer.estimate import Estimate
+from producer.failed import FailedRow
+from producer.requeue import Requeue
 from producer.results import Result
 from producer.status import ACTIVE, BatchCounts, BatchStatus, RowState, RowStatus
 from producer.submit import Submission
+from producer.sweep import Swept
 
 ROWS_SHOWN = 40
+NAMES_SHOWN = 10
 DASH = "–"
 
 _STYLES: dict[RowState, str] = {
     "waiting": "dim",
     "queued": "dim",
+    "later": "yellow",
+    "stopping": "yellow",
     "done": "green",
     "failed": "red",
     "cancelled": "yellow",
@@ -64,6 +73,25 @@ def eta_text(row: RowStatus) -> str:
     return DASH if row.eta_seconds is None else f"{clock(row.eta_seconds)} left"
 
 
+def trouble_text(row: RowStatus) -> str:
+    """Why a row failed or is not being worked on, and how often it was tried before; empty where all is well."""
+    if row.state == "cancelled":  # as its state says
+        return ""
+    parts = [row.error] if row.error else []
+    if row.state == "later":
+        parts.append(f"tried {times(row.attempts)}, again in {clock(row.later_seconds or 0)}")
+    elif row.state in ENDED:
+        parts += [f"attempt {row.attempts}"] if row.attempts > 1 else []
+    elif row.attempts:
+        parts.append(f"tried {times(row.attempts)} before")
+    return ", ".join(parts)
+
+
+def times(number: int) -> str:
+    """How often: once, twice, 3 times."""
+    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
+
+
 def submission_text(submission: Submission) -> Text:
     """What became of a submission, in one to three lines."""
     lines = [f"batch {submission.batch}: {count(submission.rows, 'row')} submitted"]
@@ -78,7 +106,122 @@ def submission_text(submission: Submission) -> Text:
             "too many stored inputs to look at each (pin_limit): their keys alone are their identity"
         )
     lines += [f"skipped {fault}" for fault in submission.skipped]
-    return Text("\n".join(lines))
+    text = Text("\n".join(lines))
+    if unhappy := _unhappy(submission):
+        text.append(f"\n{unhappy}", "yellow")
+    return text
+
+
+def _unhappy(submission: Submission) -> str:
+    """What is not rendered although it was submitted, and how it would be."""
+    counts = {"failed": submission.failed, "was cancelled": submission.cancelled}
+    parts = [f"{count(number, 'row')} {fate}" for fate, number in counts.items() if number]
+    if not parts:
+        return ""
+    fates = " and ".join(parts).replace("rows was", "rows were")
+    return (
+        f"{fates} before: nothing is tried again before you say so, with `dubline requeue {submission.batch}`"
+    )
+
+
+def cancellation_text(done: Cancellation) -> Text:
+    """What became of a wish to cancel, and how to take it back."""
+    if not done.running + done.waiting:
+        return Text(f"batch {done.batch}: nothing to cancel, {count(done.ended, 'row')} had ended before")
+    lines = [f"batch {done.batch}: {count(done.running + done.waiting, 'row')} cancelled"]
+    if done.running:
+        lines.append(
+            f"{'1 of them runs and stops' if done.running == 1 else f'{done.running:,} of them run and stop'} within seconds"
+        )
+    if done.ended:
+        lines.append(f"{count(done.ended, 'row')} had ended and {_keep(done.ended)} their result")
+    text = Text("\n".join(lines))
+    if not done.told:
+        text.append("\nRedis is away: what is running stops when the feeder reaches it again", "yellow")
+    return text.append(f"\nto render them after all: dubline requeue {done.batch}", "dim")
+
+
+def requeue_text(done: Requeue) -> Text:
+    """What became of the wish to render rows after all."""
+    lines = [f"batch {done.batch}: {count(len(done.requeued), 'row')} requeued{_first_names(done.requeued)}"]
+    if not done.requeued:
+        lines = [f"batch {done.batch}: nothing to requeue, for no such row failed or was cancelled"]
+    if done.unended:
+        lines.append(f"{count(done.unended, 'row')} had no result yet: nothing to move aside")
+    if done.unended and done.wanted_again:
+        lines.append(
+            "the wish to cancel is taken back; a row that was being stopped may still end as cancelled"
+        )
+    if done.succeeded:
+        lines.append(
+            f"{count(done.succeeded, 'row')} succeeded and {_keep(done.succeeded)} their video; "
+            "`dubline submit --force` renders anew"
+        )
+    text = Text("\n".join(lines))
+    if done.requeued:
+        text.append(f"\nto see them go: dubline status {done.batch} --watch", "dim")
+    return text
+
+
+def _keep(number: int) -> str:
+    return "keeps" if number == 1 else "keep"
+
+
+def _first_names(names: Sequence[str]) -> str:
+    rest = ", ..." if len(names) > NAMES_SHOWN else ""
+    return f": {', '.join(names[:NAMES_SHOWN])}{rest}" if names else ""
+
+
+def failed_table(batch: str, rows: Sequence[FailedRow]) -> RenderableType:
+    """Why each row failed, and what to type next."""
+    if not rows:
+        return Text(f"batch {batch}: no row has failed")
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("row", overflow="fold")
+    table.add_column("code", style="red", no_wrap=True)
+    table.add_column("attempts", justify="right")
+    table.add_column("message", overflow="fold")
+    for each in rows[:ROWS_SHOWN]:
+        table.add_row(Text(each.row), each.code, f"{each.attempts}", Text(each.message))
+    parts: list[RenderableType] = [
+        Text.assemble((batch, "bold"), f"  {count(len(rows), 'row')} failed"),
+        table,
+    ]
+    if len(rows) > ROWS_SHOWN:
+        parts.append(Text(f"and {count(len(rows) - ROWS_SHOWN, 'row')} more; --json lists all", "dim"))
+    logs = sum(len(each.logs) for each in rows)
+    where = f"logs of {count(logs, 'attempt')}, their last lines: dubline show {batch} ROW" if logs else ""
+    hints = [where, f"to try them again: dubline requeue {batch} [ROW...] [--code CODE]"]
+    return Group(*parts, Text("\n".join(filter(None, hints)), "dim"))
+
+
+def interrupted_text(batch: str) -> Text:
+    """What goes on without the one who pressed Ctrl-C."""
+    return Text(
+        f"\nbatch {batch} goes on without this terminal\n"
+        f"to follow it: dubline status {batch} --watch\n"
+        f"to stop it: dubline cancel {batch}"
+    )
+
+
+def swept_text(swept: Swept, dry_run: bool) -> Text:
+    """What was removed, or would be."""
+    verb = "would be removed; nothing was" if dry_run else "removed"
+    return Text(
+        f"{count(swept.objects, 'object')} of {swept.bytes / 1e6:,.1f} MB and "
+        f"{count(swept.uploads, 'unfinished upload')} {verb}"
+    )
+
+
+def summary_text(summary: Summary) -> Text:
+    """What became of a batch that has ended."""
+    counts: dict[RowState, int] = {
+        "done": summary.succeeded,
+        "failed": summary.failed,
+        "cancelled": summary.cancelled,
+    }
+    shown = counts_text({state: number for state, number in counts.items() if number})
+    return Text.assemble((summary.batch, "bold"), "  ", shown)
 
 
 def batches_table(batches: Iterable[BatchCounts]) -> Table:
@@ -99,11 +242,12 @@ def batch_table(status: BatchStatus) -> Group:
     table.add_column("state")
     table.add_column("frames", justify="right")
     table.add_column("left", justify="right")
-    table.add_column("", style="red", overflow="fold")
+    table.add_column("", overflow="fold")
     shown = status.rows if len(status.rows) <= ROWS_SHOWN else _most_telling(status.rows)
     for row in shown:
         eta = DASH if row.eta_seconds is None else clock(row.eta_seconds)
-        table.add_row(Text(row.id), state_text(row.state), frames_text(row), eta, row.error)
+        trouble = Text(trouble_text(row), "yellow" if row.state != "failed" else "red")
+        table.add_row(Text(row.id), state_text(row.state), frames_text(row), eta, trouble)
     parts: list[RenderableType] = [
         Text.assemble((status.batch, "bold"), "  ", counts_text(status.counts)),
         table,
@@ -116,7 +260,14 @@ def batch_table(status: BatchStatus) -> Group:
 
 
 def _most_telling(rows: Sequence[RowStatus]) -> list[RowStatus]:
-    order: dict[RowState, int] = {"failed": 1, "cancelled": 1, "queued": 2, "waiting": 3, "done": 4}
+    order: dict[RowState, int] = {
+        "failed": 1,
+        "later": 1,
+        "cancelled": 2,
+        "queued": 3,
+        "waiting": 4,
+        "done": 5,
+    }
     return sorted(rows, key=lambda row: 0 if row.state in ACTIVE else order[row.state])[:ROWS_SHOWN]
 
 

@@ -12,30 +12,30 @@ from contract.ledger import ENDED, STATE_OF, Ledger, Progress, State
 from contract.manifest import Manifest
 from contract.storage import Storage
 from contract.summary import Summary
-from producer.batches import batch_rows, manifests, of_this_version
+from producer.batches import MANIFEST_LIMIT, batch_rows, manifests, of_this_version
 
 LEDGER_CHUNK = 1000
 """Jobs asked for in one round trip."""
-MANIFEST_LIMIT = 2000
-"""At most so many manifests are looked for one by one. Beyond it, rows of a batch that neither the ledger nor the
-listing of outputs knows count as waiting."""
 SEARCH_SECONDS = 10.0
 """Pause between two searches of the store for a batch that is watched."""
 
-RowState = State | Literal["waiting"]
-"""The ledger's states, and `waiting`: submitted, and not in the queue yet."""
+RowState = State | Literal["waiting", "later", "stopping"]
+"""The ledger's states, and three more. `waiting`: submitted, and not in the queue yet; `later`: it failed, and waits
+before it is tried again; `stopping`: a worker holds it, and a person has cancelled it."""
 STATES: tuple[RowState, ...] = (
     "waiting",
     "queued",
+    "later",
     "staging",
     "preparing",
     "generating",
     "uploading",
+    "stopping",
     "done",
     "failed",
     "cancelled",
 )
-ACTIVE: frozenset[RowState] = frozenset(("staging", "preparing", "generating", "uploading"))
+ACTIVE: frozenset[RowState] = frozenset(("staging", "preparing", "generating", "uploading", "stopping"))
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,11 @@ class RowStatus:
     fps: float = 0.0
     eta_seconds: float | None = None
     error: str | None = None
-    """Code of the error of a row that failed."""
+    """Code of the error of a row that failed, or of its last attempt where it waits to be tried again."""
+    attempts: int = 0
+    """Those that have failed or were lost; of a row that has ended, the number of the one that ended it."""
+    later_seconds: float | None = None
+    """In how long it is tried again."""
 
 
 @dataclass(frozen=True)
@@ -91,17 +95,21 @@ class BatchCounts:
 
 def all_batches(storage: Storage, ledger: Ledger) -> Iterator[BatchCounts]:
     """Every batch by its name: from its summary where it has ended, else row by row."""
-    listed = [each.key for each in storage.list(keys.BATCHES)]
+    listed = {each.key: each.etag for each in storage.list(keys.BATCHES)}
     names = sorted({key.removeprefix(keys.BATCHES).partition("/")[0] for key in listed})
-    present = set(listed)
-    for name in (name for name in names if keys.rows(name) in present):
-        body = storage.get(keys.summary(name)) if keys.summary(name) in present else None
-        yield _summed(name, body) if body else _counted(storage, ledger, name)
+    for name in (name for name in names if keys.rows(name) in listed):
+        summary = _summary(storage, name) if keys.summary(name) in listed else None
+        stands = summary and summary.requeued in (None, listed.get(keys.requeued(name)))
+        yield _summed(name, summary) if summary and stands else _counted(storage, ledger, name)
 
 
-def _summed(batch: str, body: bytes) -> BatchCounts:
+def _summary(storage: Storage, batch: str) -> Summary | None:
+    body = storage.get(keys.summary(batch))
     with of_this_version(f"the summary of batch {batch}"):
-        summary = Summary.model_validate_json(body)
+        return Summary.model_validate_json(body) if body else None
+
+
+def _summed(batch: str, summary: Summary) -> BatchCounts:
     counts: dict[RowState, int] = {
         "done": summary.succeeded,
         "failed": summary.failed,
@@ -120,10 +128,13 @@ class _End:
     state: State
     frames: int = 0
     error: str | None = None
+    attempts: int = 0
 
 
 class BatchView:
     """A batch that may be looked at again and again; what has ended is not asked for twice.
+
+    Of more than `MANIFEST_LIMIT` rows, those that neither the ledger nor the listing of outputs knows count as waiting.
 
     Raises:
         NotFound: there is no such batch.
@@ -159,7 +170,11 @@ class BatchView:
         return known, True
 
     def _note_ended(self, known: dict[str, Progress]) -> None:
-        ends = {job: _End(each.state, each.total) for job, each in known.items() if each.state in ENDED}
+        ends = {
+            job: _End(each.state, each.total, attempts=each.attempts + 1)
+            for job, each in known.items()
+            if each.state in ENDED
+        }
         self._ends |= ends
         # why a job did not succeed stands in its manifest only
         self._read_manifests([job for job, end in ends.items() if end.state != "done"][:MANIFEST_LIMIT])
@@ -190,14 +205,39 @@ class BatchView:
 
     def _status(self, name: str, job: str, progress: Progress | None) -> RowStatus:
         if end := self._ends.get(job):
-            return RowStatus(name, job, end.state, end.frames, end.frames, error=end.error)
-        if progress is None:
-            return RowStatus(name, job, "waiting")
-        return RowStatus(
-            name, job, progress.state, progress.frames, progress.total, progress.fps, progress.eta_seconds
-        )
+            return RowStatus(
+                name, job, end.state, end.frames, end.frames, error=end.error, attempts=end.attempts
+            )
+        return row_status(name, job, progress)
+
+
+def row_status(name: str, job: str, progress: Progress | None) -> RowStatus:
+    """Where a row stands that has not ended."""
+    if progress is None:
+        return RowStatus(name, job, "waiting")
+    state = state_of(progress)
+    return RowStatus(
+        name,
+        job,
+        state,
+        progress.frames,
+        progress.total,
+        progress.fps,
+        progress.eta_seconds,
+        error=progress.reason if state == "later" else None,
+        attempts=progress.attempts,
+        later_seconds=progress.later_seconds if state == "later" else None,
+    )
+
+
+def state_of(progress: Progress) -> RowState:
+    """What a person is told of a row that has not ended."""
+    if progress.state == "queued":
+        return "later" if progress.later_seconds else "queued"
+    return "stopping" if progress.cancelling else progress.state
 
 
 def _end(manifest: Manifest) -> _End:
     frames = manifest.output.frames if manifest.output else 0
-    return _End(STATE_OF[manifest.status], frames, manifest.error.code if manifest.error else None)
+    error = manifest.error.code if manifest.error else None
+    return _End(STATE_OF[manifest.status], frames, error, manifest.attempt.number)

@@ -5,6 +5,7 @@ import io
 import re
 import secrets
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from contract import keys
 from contract.errors import BadRequest, BatchConflict, Fault
 from contract.job import ENGINES, Job, Row, Source
 from contract.storage import Storage
-from producer.batches import BATCH_NAME
+from producer.batches import BATCH_NAME, MANIFEST_LIMIT, manifests
 from producer.cells import Place
 from producer.check import Checked, refuse_faults
 from producer.uploads import Advance, hash_files, upload
@@ -31,6 +32,10 @@ class Submission:
     pinned: bool
     already: bool
     """The same rows lay there under the same name: nothing is repeated."""
+    failed: int = 0
+    """Rows whose work was asked for before, and failed ..."""
+    cancelled: int = 0
+    """... or was cancelled: they are not rendered unless somebody requeues them. Of large batches nobody looks."""
 
 
 def submit(
@@ -64,6 +69,7 @@ def submit(
     uploaded = upload(storage, files.values(), advance)
     if not already and storage.put_if_absent(keys.rows(batch), rows, "application/jsonl") != rows:
         raise _conflict(batch)
+    ends = _unhappy_ends(storage, rows)
     return Submission(
         batch=batch,
         rows=len(checked.pairs),
@@ -72,6 +78,8 @@ def submit(
         skipped=tuple(checked.faults),
         pinned=checked.pinned,
         already=already,
+        failed=ends["failed"],
+        cancelled=ends["cancelled"],
     )
 
 
@@ -86,7 +94,7 @@ def _rows(checked: Checked, sources: dict[Path, Source], force: bool) -> bytes:
             weights=ENGINES[pair.options.engine],
             nonce=secrets.token_hex(8) if force else None,
         )
-        row = Row(id=pair.id, job=job, priority=pair.priority)
+        row = Row(id=pair.id, job=job, priority=pair.priority, time_limit_seconds=pair.time_limit_seconds)
         body.write(row.model_dump_json(exclude_none=True).encode() + b"\n")
     return body.getvalue()
 
@@ -102,6 +110,15 @@ def _batch_name(csv: Path, rows: bytes) -> str:
     plain = unicodedata.normalize("NFKD", csv.stem).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^A-Za-z0-9]+", "-", plain)[:40].strip("-") or "batch"
     return f"{slug}-{hashlib.sha256(rows).hexdigest()[:12]}"
+
+
+def _unhappy_ends(storage: Storage, rows: bytes) -> Counter[str]:
+    """How many rows have a result without a video, by its status."""
+    lines = rows.splitlines()
+    if len(lines) > MANIFEST_LIMIT:
+        return Counter()
+    found = manifests(storage, (Row.model_validate_json(line).job.id for line in lines))
+    return Counter(manifest.status for manifest in found if manifest)
 
 
 def _refuse_name(batch: str | None) -> None:

@@ -6,12 +6,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from contract import keys
-from contract.errors import NoFace
+from contract.errors import Cancelled, NoFace
 from contract.manifest import Attempt, Cost, Curves, ErrorRecord, Manifest, OutputRecord, SyncCheck
+from producer.batches import batch_rows
 from producer.check import check
 from producer.submit import submit
 
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
+ERRORS = {
+    "failed": NoFace("no frame of face.MP4 shows a face"),
+    "cancelled": Cancelled("a person cancelled the job"),
+}
 
 
 @pytest.fixture
@@ -32,12 +37,18 @@ def submitted(jobs, storage, settings):
 
 
 @pytest.fixture
-def commit(storage):
-    """Commit a row's job as a worker would."""
+def rows(storage, submitted):
+    """The two rows of the batch."""
+    return list(batch_rows(storage, submitted))
 
-    def commit(batch, row, status="succeeded", video=b"a video"):
-        key = keys.attempt(row.job.id, "a1", "video.mp4")
-        curves = keys.attempt(row.job.id, "a1", "curves.json")
+
+@pytest.fixture
+def commit(storage):
+    """Commit a row's job as a worker would; without announcing it."""
+
+    def commit(batch, row, status="succeeded", video=b"a video", attempt="a1"):
+        key = keys.attempt(row.job.id, attempt, "video.mp4")
+        curves = keys.attempt(row.job.id, attempt, "curves.json")
         manifest = Manifest(
             status=status,
             job_id=row.job.id,
@@ -45,7 +56,7 @@ def commit(storage):
             row=row.id,
             job=row.job,
             attempt=Attempt(
-                id="a1", number=1, host="here", started=STARTED, ended=STARTED + timedelta(seconds=2)
+                id=attempt, number=1, host="here", started=STARTED, ended=STARTED + timedelta(seconds=2)
             ),
             cost=Cost(seconds=2, price_per_hour=3.6, currency="USD", amount=0.002),
         )
@@ -68,9 +79,8 @@ def commit(storage):
             )
             sync = SyncCheck(status="ok", frames=50, correlation=0.61, lag_frames=0, curves_key=curves)
             manifest = manifest.model_copy(update={"output": output, "sync_check": sync})
-        if status == "failed":
-            error = ErrorRecord.of(NoFace("no frame of face.MP4 shows a face"))
-            manifest = manifest.model_copy(update={"error": error})
+        if status in ERRORS:
+            manifest = manifest.model_copy(update={"error": ErrorRecord.of(ERRORS[status])})
         storage.put_if_absent(keys.manifest(row.job.id), manifest.model_dump_json().encode())
         return manifest
 

@@ -205,6 +205,14 @@ OPTIONS = [
     ("extra_margin", "201", "extra_margin is '201'; it must be a whole number from 0 to 200"),
     ("parsing_mode", "Jaw", "parsing_mode is 'Jaw'; it must be jaw or raw"),
     ("priority", "urgent", "priority is 'urgent'; it must be low, normal or high"),
+    *(
+        (
+            "time_limit",
+            cell,
+            f"time_limit is '{cell}'; it must be minutes, a number greater than 0 and at most 1440",
+        )
+        for cell in ("0", "-5", "1441", "nan", "inf", "1h", "1:30")
+    ),
 ]
 
 
@@ -310,3 +318,9 @@ def test_addresses_of_faulty_rows_are_remembered_for_they_may_hold_another_fault
 def test_an_id_is_not_made_of_cells_that_mean_nothing(read):
     reading = read(f"{HEADER},,\n,gone.mp4,\n,gone.mp4,\n")
     assert [fault.message.split()[0] for fault in reading.faults] == ["video", "audio", "video", "audio"]
+
+
+@pytest.mark.parametrize(("cell", "seconds"), [("", None), ("90", 5400.0), ("0.5", 30.0), ("1440", 86400.0)])
+def test_a_time_limit_is_written_in_minutes(read, cell, seconds):
+    reading = read(f"{HEADER.strip()},time_limit\none,{V},{A},{cell}\n")
+    assert [pair.time_limit_seconds for pair in reading.pairs] == [seconds]

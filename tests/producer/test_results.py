@@ -4,13 +4,7 @@ import pytest
 
 from contract.errors import ConfigurationError, NotFound
 from contract.manifest import Manifest
-from producer.batches import batch_rows
 from producer.results import fetch_results
-
-
-@pytest.fixture
-def rows(storage, submitted):
-    return list(batch_rows(storage, submitted))
 
 
 @pytest.fixture

@@ -7,13 +7,7 @@ from contract.outputs import publish_output
 from contract.settings import Settings
 from contract.summary import Summary
 from producer import status as module
-from producer.batches import batch_rows
 from producer.status import BatchView, RowStatus, all_batches
-
-
-@pytest.fixture
-def rows(storage, submitted):
-    return list(batch_rows(storage, submitted))
 
 
 @pytest.fixture

@@ -1,0 +1,114 @@
+"""The commands that steer what was submitted: cancel, requeue, failed, show, resume, sweep."""
+
+import logging
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from contract.errors import BadRequest, BatchConflict
+from contract.ledger import Ledger
+from contract.settings import Settings
+from contract.storage import Storage
+from producer import screen
+from producer.cancel import cancel_rows
+from producer.closeup import job_picture
+from producer.commands import FAILED, AsJson, console_for, tell
+from producer.failed import failed_rows
+from producer.feeder import resume as feed_until_ended
+from producer.names import find_batch
+from producer.requeue import requeue_rows
+from producer.show import show as look_up
+from producer.sweep import sweep as remove_old
+
+BatchName = Annotated[
+    str, typer.Argument(metavar="BATCH", show_default=False, help="Its name, or enough of its beginning.")
+]
+RowNames = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ROW...]", show_default=False, help="Ids of rows; without any: all."),
+]
+SWEEP_DAYS = 7.0
+
+
+def cancel(batch: BatchName, rows: RowNames = None, as_json: AsJson = False) -> None:
+    """Cancel a batch or rows of it: what waits is not begun, what runs stops; `requeue` takes it back."""
+    storage, ledger = _open()
+    done = cancel_rows(storage, ledger, find_batch(storage, batch), rows or ())
+    tell(screen.cancellation_text(done), asdict(done), as_json)
+
+
+def requeue(
+    batch: BatchName,
+    rows: RowNames = None,
+    code: Annotated[str | None, typer.Option(help="Only rows that ended with this code of error.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Render rows after all that failed or were cancelled."""
+    storage, ledger = _open()
+    done = requeue_rows(storage, ledger, find_batch(storage, batch), rows or (), code)
+    tell(screen.requeue_text(done), asdict(done), as_json)
+
+
+def failed(batch: BatchName, as_json: AsJson = False) -> None:
+    """List the rows that failed: why, after how many attempts, and where the logs lie."""
+    storage = Storage(Settings.read())
+    name = find_batch(storage, batch)
+    rows = list(failed_rows(storage, name))
+    tell(screen.failed_table(name, rows), {"batch": name, "rows": [asdict(each) for each in rows]}, as_json)
+
+
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="BATCH|JOB", show_default=False, help="A batch, or a job by its first digits."
+        ),
+    ],
+    row: Annotated[str | None, typer.Argument(metavar="[ROW]", help="The row of the batch.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show everything about one job: inputs, where it stands, its attempts and the end of their logs."""
+    storage, ledger = _open()
+    view = look_up(storage, ledger, name, row)
+    tell(job_picture(view), view.record(), as_json)
+
+
+def resume(batch: BatchName, as_json: AsJson = False) -> None:
+    """Feed one batch from here until it has ended, beside any feeders or without them; workers must run."""
+    settings = Settings.read()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    name = find_batch(Storage(settings), batch)
+    try:
+        summary = feed_until_ended(settings, name)
+    except KeyboardInterrupt:
+        console_for(as_json).print(f"\nbatch {name} is fed from here no more; other feeders go on")
+        raise
+    if summary is None:  # somebody requeued rows of it in this moment
+        raise BatchConflict(f"rows of batch {name} were requeued meanwhile; resume it again")
+    tell(screen.summary_text(summary), summary.model_dump(mode="json"), as_json)
+    if summary.succeeded < summary.rows:
+        raise typer.Exit(FAILED)
+
+
+def sweep(
+    days: Annotated[
+        float, typer.Option(help="What was written in the last so many days stays.")
+    ] = SWEEP_DAYS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what nobody needs any more: files of attempts that lost, parts of ended jobs, unfinished uploads."""
+    if not days >= 1:
+        raise BadRequest(f"--days is {days:g}; it must be at least 1, for younger files may yet be named")
+    swept = remove_old(Storage(Settings.read()), timedelta(days=days), dry_run)
+    tell(screen.swept_text(swept, dry_run), {**asdict(swept), "dry_run": dry_run}, as_json)
+
+
+COMMANDS = (cancel, requeue, failed, show, resume, sweep)
+
+
+def _open() -> tuple[Storage, Ledger]:
+    settings = Settings.read()
+    return Storage(settings), Ledger(settings)
