@@ -1,7 +1,8 @@
-"""What a process sets up before its first render, and again for another engine."""
+"""What a process sets up before its first render, and what more for another engine."""
 
 import gc
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from contract.errors import ConfigurationError
 from contract.job import EngineName
 from contract.settings import Settings
 from contract.storage import Storage
+from worker import weights
 from worker.engines.base import Engine
 from worker.engines.preview.engine import PreviewEngine
 from worker.faces.track import FaceModels
@@ -19,7 +21,7 @@ from worker.prepared.shelf import Shelf
 from worker.render import Tools
 
 
-def _preview(_name: EngineName, _weights: Path) -> Engine:
+def _preview(_name: EngineName, _folder: Path) -> Engine:
     return PreviewEngine()
 
 
@@ -41,36 +43,52 @@ ENGINES: dict[EngineName, Callable[[EngineName, Path], Engine]] = {
 """How each engine is made from its name and the folder of weights."""
 
 
+SMALL: frozenset[EngineName] = frozenset({"preview"})
+"""Engines that stay in memory beside any other. Of the others there is one at a time: two need not fit."""
+
+
 def set_up(settings: Settings, storage: Storage | None = None, engine: EngineName | None = None) -> Tools:
-    """An engine (None: the settings'), the face networks, the limits, and the shelf of prepared frames.
-
-    With `storage` the shelf is shared with all machines that use that bucket.
-
-    Raises:
-        ConfigurationError: weights or libraries are missing or are not the ones that were named.
-    """
-    # Stages run side by side already. The libraries' own pools only fight them: BLAS spinning on a busy machine
-    # has been seen to cost seven times the work itself.
-    cv2.setNumThreads(1)
-    threadpool_limits(1, user_api="blas")
-    name = engine or settings.engine
-    made = ENGINES[name](name, settings.weights)
-    made.setup()
-    faces = FaceModels.load(settings.weights, threads=1)
-    return Tools(made, faces, Limits.of(settings), settings.threads, Shelf.of(settings, storage))
+    """The tools for jobs of one engine (None: the settings'), as a `Toolbox` has them."""
+    return Toolbox(settings, storage)(engine or settings.engine)
 
 
 class Toolbox:
-    """The tools of any engine, set up when they are first asked for; those of one engine at a time stay warm."""
+    """The tools of any engine, set up when they are first asked for and kept warm.
+
+    With `storage` the shelf of prepared frames is shared with all machines that use that bucket.
+    """
 
     def __init__(self, settings: Settings, storage: Storage | None) -> None:
-        self._settings, self._storage = settings, storage
-        self._tools: Tools | None = None
+        self._settings = settings
+        self._shelf = Shelf.of(settings, storage)
+        self._engines: dict[EngineName, Engine] = {}
+        # Stages run side by side already. The libraries' own pools only fight them: BLAS spinning on a busy machine
+        # has been seen to cost seven times the work itself.
+        cv2.setNumThreads(1)
+        threadpool_limits(1, user_api="blas")
 
     def __call__(self, engine: EngineName) -> Tools:
-        """The tools for jobs of that engine. Raises as `set_up` does."""
-        if self._tools is None or self._tools.engine.name != engine:
-            self._tools = None  # first the old networks go: two engines' need not fit
+        """The engine, the face networks, the limits, and the shelf.
+
+        Raises:
+            ConfigurationError: weights or libraries are missing or are not the ones that were named.
+            TemporaryFailure: the memory or the device fails just now.
+        """
+        if engine not in self._engines:
+            self._engines[engine] = self._set_up(engine)
+        limits, threads = Limits.of(self._settings), self._settings.threads
+        return Tools(self._engines[engine], self._faces, limits, threads, self._shelf)
+
+    @cached_property
+    def _faces(self) -> FaceModels:
+        return FaceModels.load(self._settings.weights, threads=1)
+
+    def _set_up(self, name: EngineName) -> Engine:
+        """What a person must put right is found before the present engine goes: other jobs need that one."""
+        weights.require(name, self._settings.weights)
+        made = ENGINES[name](name, self._settings.weights)
+        if name not in SMALL:
+            self._engines = {each: kept for each, kept in self._engines.items() if each in SMALL}
             gc.collect()
-            self._tools = set_up(self._settings, self._storage, engine)
-        return self._tools
+        made.setup()
+        return made
