@@ -4,7 +4,7 @@
 
 DIR is a checkout of github TMElyralab/MuseTalk (0a89dec). Its offline script runs there unchanged, its sampling
 "seeded" to the mean; what else is replaced is printed. Exit code 1 where a pixel differs by more than 2/255 inside the
-mask, or at all outside of it.
+mask, or at all outside of it, or where one side has not drawn all frames.
 
 Each side runs in a process of its own, one after the other; on a CPU without a GPU that takes 12 GB of memory and
 about a minute a frame on two cores.
@@ -60,15 +60,22 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of 255, over all frames that both sides made."""
+    """Of 255, over all frames that both sides made; `missing` are those that one side did not."""
 
     frames: int
+    missing: int
     inside: int
     inside_mean: float
     outside: int
     planes_outside: int
     drawn_mean: float
     """Inside the mask, ours against the source: how much there was to differ in."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the two sides draw the same."""
+        alike = self.inside <= MOST_INSIDE and self.outside <= MOST_OUTSIDE and self.planes_outside == 0
+        return alike and self.missing == 0
 
 
 def main() -> int:
@@ -178,6 +185,7 @@ def compare(shot: Shot, mine: Sequence[Drawn], theirs: Sequence[Pixels]) -> Diff
     steps = np.concatenate(inside)
     return Difference(
         frames=len(inside),
+        missing=max(len(shot.frames), len(mine), len(theirs)) - len(inside),
         inside=int(steps.max()),
         inside_mean=round(float(steps.mean()), 4),
         outside=outside,
@@ -187,12 +195,15 @@ def compare(shot: Shot, mine: Sequence[Drawn], theirs: Sequence[Pixels]) -> Diff
 
 
 def report(found: Difference, options: argparse.Namespace, substitutes: Sequence[str]) -> int:
-    holds = found.inside <= MOST_INSIDE and found.outside <= MOST_OUTSIDE and found.planes_outside == 0
     where = machine(on_gpu=upstream.on_gpu())
     if options.json:
-        record = asdict(found) | {"holds": holds, "variant": options.variant, "machine": where.model_dump()}
+        record = asdict(found) | {
+            "holds": found.holds,
+            "variant": options.variant,
+            "machine": where.model_dump(),
+        }
         print(json.dumps(record | {"substitutes": substitutes}))
-        return 0 if holds else 1
+        return 0 if found.holds else 1
     print(
         f"MuseTalk {options.variant}, {found.frames} frames of {options.video.name}, random weights, ", end=""
     )
@@ -202,12 +213,13 @@ def report(found: Difference, options: argparse.Namespace, substitutes: Sequence
     )
     print(f"largest difference outside of it:    {found.outside}/255 (goal {MOST_OUTSIDE})")
     print(f"samples of our planes moved outside: {found.planes_outside}")
+    print(f"frames that one side did not draw:   {found.missing}")
     print(f"ours against the source, inside:     {found.drawn_mean}/255 on average")
     print("in upstream's run, what does not install here was replaced:")
     for each in substitutes:
         print(f"  {each}")
-    print("parity holds" if holds else "parity does NOT hold")
-    return 0 if holds else 1
+    print("parity holds" if found.holds else "parity does NOT hold")
+    return 0 if found.holds else 1
 
 
 if __name__ == "__main__":
