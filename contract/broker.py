@@ -18,6 +18,8 @@ QUEUE = "dubline"
 TASK = "dubline.render"
 VISIBILITY_SECONDS = 120
 """After this long without a beat the broker delivers a message again."""
+LIMIT_MARGIN_SECONDS = 30.0
+"""The child minds the time limit itself and says what was wrong; Celery kills one that does not even do that."""
 
 # kombu's Redis transport: 0 is served first.
 _URGENT = 0
@@ -47,11 +49,12 @@ def make_app(settings: Settings) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_soft_shutdown_timeout=settings.grace_seconds,
         # A message names its own limit; this is the limit of those that do not.
-        task_time_limit=settings.time_limit_seconds,
+        task_time_limit=settings.time_limit_seconds + LIMIT_MARGIN_SECONDS,
         # One job at a time, in a child that imports what is heavy; the parent never does.
         worker_pool="prefork",
         worker_concurrency=1,
         worker_pool_start_method="spawn",
+        worker_proc_alive_timeout=60.0,  # a spawned child that has not yet imported is killed after 4 s by default
         worker_send_task_events=True,
         task_send_sent_event=True,
         worker_hijack_root_logger=False,
@@ -82,20 +85,20 @@ def _sentinels(address: RedisAddress) -> dict[str, Any]:
 def publish(app: Celery, delivery: Delivery, *, urgent: bool = False) -> None:
     """Put one job into the queue; an urgent one goes before all others.
 
-    The child that works on it is killed and replaced when the row's time limit, or else the setting's, is over.
+    The child that works on it is killed and replaced when the row's time limit, or else the setting's, is long over.
 
     Raises:
         ConfigurationError: Redis refuses the credentials.
         BrokerUnavailable: Redis is away; the message may or may not be out.
     """
-    job = delivery.row.job
+    job, limit = delivery.row.job, delivery.row.time_limit_seconds
     try:
         app.send_task(
             TASK,
             args=[delivery.model_dump(mode="json")],
             queue=QUEUE,
             priority=_URGENT if urgent else _PRIORITIES[delivery.row.priority],
-            time_limit=delivery.row.time_limit_seconds or app.conf.task_time_limit,
+            time_limit=limit + LIMIT_MARGIN_SECONDS if limit else app.conf.task_time_limit,
             argsrepr=f"batch={delivery.batch} row={delivery.row.id} job={job.id[:12]} engine={job.options.engine}",
             retry=False,
         )

@@ -18,6 +18,7 @@ from worker import weights
 from worker.engines.base import Engine
 from worker.progress import JobProgress
 from worker.render import Rendering, Tools, render
+from worker.retry import in_place
 from worker.scratch import PREFIX, held, sweep
 from worker.segments.chain import Segments, installed
 from worker.stage import Staged, stage_in, stage_out
@@ -63,14 +64,17 @@ class Workshop:
                 note(findings, rendering, video, audio, job.options)
                 progress.enter("uploading")
                 with watch.stage("stage_out"):
-                    findings.output, curves_key = stage_out(
-                        self.storage,
-                        ticket.job_id,
-                        ticket.attempt_id,
-                        output,
-                        rendering.encoded,
-                        rendering.curves,
-                        progress,
+                    findings.output, curves_key = in_place(
+                        lambda: stage_out(
+                            self.storage,
+                            ticket.job_id,
+                            ticket.attempt_id,
+                            output,
+                            rendering.encoded,
+                            rendering.curves,
+                            progress,
+                        ),
+                        progress.touch,
                     )
                 findings.sync_check = rendering.sync_check.model_copy(update={"curves_key": curves_key})
         finally:

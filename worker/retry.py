@@ -100,10 +100,8 @@ class RetryPolicy:
         return random.uniform(0, ceiling.get(fault, 0.0))  # noqa: S311 - jitter, not a secret
 
 
-def in_place(
-    action: Callable[[], Result], check: Callable[[], None], seconds: float = IN_PLACE_SECONDS
-) -> Result:
-    """The action's result, repeated with growing pauses while the store is away, for so many seconds at most.
+def in_place(action: Callable[[], Result], check: Callable[[], None]) -> Result:
+    """The action's result, repeated with growing pauses while the store is away, for IN_PLACE_SECONDS at most.
 
     `check` is called before each repetition and may raise.
 
@@ -116,7 +114,7 @@ def in_place(
             return action()
         except StoreUnavailable:
             pause = random.uniform(0, ceiling)  # noqa: S311 - jitter, not a secret
-            if time.monotonic() - began + pause > seconds:
+            if time.monotonic() - began + pause > IN_PLACE_SECONDS:
                 raise
         time.sleep(pause)
         check()

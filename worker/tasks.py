@@ -228,8 +228,10 @@ class JobRunner:
             logger.warning("the job ends [%s]: %s", error.code, error)
         check()
         manifest = self._manifest(case.ticket, case.findings, error)
-        logs = {"log_key": self._put_log(case), "logs": self._logs(case.ticket) if error else ()}
-        self._commit.put(case.ticket.delivery, manifest.model_copy(update=logs), check)
+        log_key = self._put_log(case)
+        logs = self._logs(case.ticket) if error else ()
+        manifest = manifest.model_copy(update={"log_key": log_key, "logs": logs})
+        self._commit.put(case.ticket.delivery, manifest, check)
         return "committed"
 
     def _manifest(self, ticket: Ticket, findings: Findings, error: DublineError | None) -> Manifest:
@@ -269,14 +271,15 @@ class JobRunner:
         return key
 
     def _logs(self, ticket: Ticket) -> tuple[str, ...]:
-        """Keys of the logs that the job's attempts left, this one's among them."""
+        """Keys of the logs that the job's attempts left, this one's the last."""
         try:
             listed = list(self._storage.list(keys.attempts(ticket.job_id)))
         except DublineError as error:
             logger.warning("the logs of earlier attempts are not named: %s", error)
             return ()
-        logs = [each for each in listed if each.key == keys.log(ticket.job_id, each.key.split("/")[-2])]
-        return tuple(each.key for each in sorted(logs, key=lambda each: each.modified))
+        own = keys.log(ticket.job_id, ticket.attempt_id)
+        logs = [each for each in listed if each.key.endswith(own.rpartition("/")[2])]
+        return tuple(each.key for each in sorted(logs, key=lambda each: (each.key == own, each.modified)))
 
 
 def _status(error: DublineError | None) -> Literal["succeeded", "failed", "cancelled"]:

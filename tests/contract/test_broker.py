@@ -8,7 +8,15 @@ from celery import signals
 from celery.contrib.testing.worker import start_worker
 from pydantic import SecretStr
 
-from contract.broker import QUEUE, TASK, VISIBILITY_SECONDS, delivery_tag, make_app, publish
+from contract.broker import (
+    LIMIT_MARGIN_SECONDS,
+    QUEUE,
+    TASK,
+    VISIBILITY_SECONDS,
+    delivery_tag,
+    make_app,
+    publish,
+)
 from contract.errors import BrokerUnavailable, ConfigurationError
 from contract.job import Delivery, Job, JobOptions, Row, Source
 from contract.ledger import Progress
@@ -63,6 +71,22 @@ def test_high_is_served_before_normal_before_low_and_equals_in_order(app, messag
     for row, priority in (("1", "low"), ("2", "normal"), ("3", "high"), ("4", "normal")):
         publish(app, delivery(row, priority))
     assert [message.payload[0][0]["row"]["id"] for message in messages()] == ["3", "2", "4", "1"]
+
+
+def test_an_urgent_job_is_served_before_all_others(app, messages):
+    publish(app, delivery("1", "high"))
+    publish(app, delivery("2", "low"), urgent=True)
+    assert [message.payload[0][0]["row"]["id"] for message in messages()] == ["2", "1"]
+
+
+def test_a_message_says_when_its_job_s_process_is_killed(settings, messages):
+    limited = delivery()
+    limited = limited.model_copy(update={"row": limited.row.model_copy(update={"time_limit_seconds": 90.0})})
+    with make_app(settings.model_copy(update={"time_limit_seconds": 1234.0})) as app:
+        publish(app, limited)
+        publish(app, delivery())
+    limits = [message.headers["timelimit"][0] - LIMIT_MARGIN_SECONDS for message in messages()]
+    assert limits == [90.0, 1234.0]
 
 
 def test_namespaces_do_not_see_each_other(app, settings, messages):

@@ -3,9 +3,10 @@ from datetime import UTC, datetime
 import pytest
 
 from contract import keys
-from contract.errors import InputNotFound
+from contract.deadletter import DeadLetter
+from contract.errors import EngineFailed, InputNotFound
 from contract.job import Job, Source
-from contract.manifest import Attempt, Manifest, OutputRecord
+from contract.manifest import Attempt, ErrorRecord, Manifest, OutputRecord
 from contract.outputs import publish_output
 
 JOB = Job(video=Source(uri="s3://b/v", etag="1"), audio=Source(uri="s3://b/a", etag="2"))
@@ -69,3 +70,29 @@ def test_a_video_that_is_gone_is_said_and_no_manifest_claims_it(storage):
     with pytest.raises(InputNotFound, match="video"):
         publish_output(storage, "batch", "row", manifest())
     assert list(storage.list("outputs/")) == []
+
+
+def failed(**more):
+    error = ErrorRecord.of(EngineFailed("a driver"))
+    return manifest("failed").model_copy(update={"output": None, "error": error, **more})
+
+
+def test_a_failure_is_in_the_index_of_the_batch_with_the_logs_of_all_attempts(storage):
+    logs = (keys.log(JOB.id, "a1"), keys.log(JOB.id, "a2"))
+    publish_output(storage, "batch", "Zoë", failed(logs=logs))
+    assert [each.key for each in storage.list("dead/")] == ["dead/batch/Zoë"]
+    letter = DeadLetter.model_validate_json(storage.get("dead/batch/Zoë"))
+    assert letter == DeadLetter(job=JOB.id, code="engine_failed", message="a driver", attempts=logs)
+
+
+def test_a_cancelled_row_is_in_no_index(storage):
+    publish_output(storage, "batch", "row", failed(status="cancelled"))
+    assert list(storage.list("dead/")) == []
+
+
+def test_a_failure_that_was_asked_for_again_and_succeeded_leaves_the_index(storage):
+    publish_output(storage, "batch", "row", failed())
+    publish_output(storage, "batch", "other", failed())
+    storage.put(VIDEO, b"video")
+    publish_output(storage, "batch", "row", manifest())
+    assert [each.key for each in storage.list("dead/")] == ["dead/batch/other"]

@@ -1,6 +1,7 @@
 """Every line of a worker's log names the job at hand."""
 
 import io
+import json
 import logging
 import threading
 from contextvars import copy_context
@@ -8,7 +9,7 @@ from contextvars import copy_context
 import pytest
 
 from contract.job import Delivery, Job, Row, Source
-from worker.logs import about, log_plainly
+from worker.logs import LOG_BYTES, LOG_LINES, about, log_plainly, recorded
 
 
 @pytest.fixture
@@ -35,3 +36,63 @@ def test_a_line_names_batch_row_and_job_and_one_between_jobs_none(log):
     named = f"INFO batch=lessons row=one job={job.id[:12]} root: "
     assert named + "rendering" in rendering and named + "beating" in beating
     assert "INFO - root: waiting" in before and "INFO - root: waiting again" in after
+
+
+# --- what is kept of an attempt
+
+
+def lines(kept):
+    return [json.loads(line) for line in kept.jsonl().splitlines()]
+
+
+def test_an_attempts_log_is_one_object_a_line_with_the_traceback_of_a_defect(log):
+    root, _ = log
+    root.info("before")
+    with recorded() as kept:
+        root.warning("two\nlines, %s", "Zoë")
+        thread = threading.Thread(target=root.info, args=("from a thread",))
+        thread.start()
+        thread.join()
+        try:
+            raise RuntimeError("a defect")
+        except RuntimeError:
+            root.exception("it broke")
+    root.info("after")
+    first, second, third = lines(kept)
+    assert (first["level"], first["logger"], first["message"]) == ("WARNING", "root", "two\nlines, Zoë")
+    assert first["time"].endswith("+00:00")
+    assert second["message"] == "from a thread"
+    assert third["traceback"].endswith("RuntimeError: a defect")
+
+
+def test_of_a_long_log_the_end_is_kept_and_what_is_missing_is_said(log):
+    root, _ = log
+    with recorded() as kept:
+        for number in range(LOG_LINES + 10):
+            root.info("line %d", number)
+    dropped, *rest = lines(kept)
+    assert dropped["message"] == "10 earlier lines are not kept"
+    assert [rest[0]["message"], rest[-1]["message"]] == ["line 10", f"line {LOG_LINES + 9}"]
+
+
+def test_a_log_of_huge_lines_is_bounded_too(log):
+    root, _ = log
+    with recorded() as kept:
+        for _ in range(60):
+            root.info("x" * 1_000_000)
+    assert LOG_BYTES / 2 < len(kept.jsonl()) < LOG_BYTES + 200
+
+
+def test_a_line_that_cannot_be_formatted_ends_nothing(log, monkeypatch):
+    root, _ = log
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    with recorded() as kept:
+        root.info("%d frames", "many")
+        root.info("goes on")
+    assert [each["message"] for each in lines(kept)] == ["goes on"]
+
+
+def test_nothing_logged_is_nothing_kept(log):
+    with recorded() as kept:
+        pass
+    assert kept.jsonl() == b""

@@ -1,14 +1,25 @@
 """One delivery's life on a real ledger and a real store: claim, attempt, retry class, commit."""
 
 import contextlib
+import hashlib
+import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import SecretStr
 
 from contract import keys
-from contract.errors import ConfigurationError, EngineFailed, NoFace, StoreUnavailable
+from contract.deadletter import DeadLetter
+from contract.errors import (
+    BrokerUnavailable,
+    Cancelled,
+    ConfigurationError,
+    EngineFailed,
+    NoFace,
+    ResourceExhausted,
+    StoreUnavailable,
+)
 from contract.job import Delivery, Job, Row, Source
 from contract.ledger import Ledger
 from contract.manifest import Manifest, OutputRecord
@@ -35,6 +46,18 @@ def runner(settings, storage, ledger, monkeypatch):
         return JobRunner(settings.model_copy(update={"lease_seconds": 1.0}), storage, ledger, perform)
 
     return make
+
+
+@pytest.fixture
+def counted(ledger, delivery):
+    """Attempts that failed, were lost, and were stopped, as the next claim tells."""
+
+    def claim():
+        claim = ledger.claim(delivery.row.job.id, "the next", 30)
+        assert claim.outcome == "claimed"
+        return claim.attempts, claim.lost, claim.preempted
+
+    return claim
 
 
 @pytest.fixture
@@ -230,3 +253,319 @@ def test_a_delivery_while_redis_is_away_is_dropped_for_the_feeder_without_a_trac
     work = JobRunner(settings, storage, away, fail(AssertionError("ran without a claim")))
     assert work.run(delivery, "tag") == "released"
     assert [(each.levelname, each.exc_info) for each in caplog.records] == [("WARNING", None)]
+
+
+# --- logs and dead letters
+
+
+def log_of(storage, key):
+    return [json.loads(line) for line in storage.get(key).splitlines()]
+
+
+def test_a_failure_names_the_logs_of_all_its_attempts_and_is_a_dead_letter(
+    runner, settings, storage, ledger, delivery, manifest
+):
+    work = runner(fail(EngineFailed("the device is gone")))
+    for _ in range(settings.attempts):
+        work.run(delivery, "tag")
+    logs = manifest().logs
+    assert len(set(logs)) == settings.attempts and logs[-1] == manifest().log_key
+    assert all("the device is gone" in storage.get(each).decode() for each in logs)
+    letter = DeadLetter.model_validate_json(storage.get(keys.dead("b1", "clip")))
+    assert letter.code == "engine_failed" and letter.attempts == logs
+
+
+def test_a_success_names_its_log_too(runner, storage, delivery, manifest, caplog):
+    caplog.set_level("INFO")
+    runner(succeed(storage)).run(delivery, "tag")
+    assert manifest().logs == ()
+    assert any("attempt 1 begins" in each["message"] for each in log_of(storage, manifest().log_key))
+    assert storage.get(keys.dead("b1", "clip")) is None
+
+
+def test_an_attempt_that_ended_without_a_word_is_noted_by_the_next(
+    runner, storage, ledger, delivery, manifest
+):
+    ledger.claim(delivery.row.job.id, "killed", 0.001)
+    time.sleep(0.01)
+    runner(succeed(storage)).run(delivery, "tag")
+    assert manifest().attempt.number == 2
+    assert log_of(storage, manifest().log_key)[0]["message"] == "attempt 1 ended without a word"
+
+
+def test_a_log_that_the_store_does_not_take_fails_nothing(runner, storage, delivery, manifest, monkeypatch):
+    put = storage.put
+
+    def refuse(key, *rest):
+        if key.endswith("log.jsonl"):
+            raise StoreUnavailable("not now")
+        put(key, *rest)
+
+    monkeypatch.setattr(storage, "put", refuse)
+    assert runner(succeed(storage)).run(delivery, "tag") == "committed"
+    assert (manifest().status, manifest().log_key) == ("succeeded", None)
+
+
+# --- cancel
+
+
+def test_a_running_job_that_is_cancelled_stops_and_its_manifest_says_so(
+    runner, storage, ledger, delivery, manifest
+):
+    def cancelled(ticket, progress, findings):
+        succeed(storage)(ticket, progress, findings)
+        ledger.cancel([ticket.job_id])
+        for _ in range(100):
+            progress.advance()
+            time.sleep(0.05)
+        pytest.fail("went on")
+
+    assert runner(cancelled).run(delivery, "tag") == "committed"
+    found = manifest()
+    assert (found.status, found.error.code, found.output) == ("cancelled", "cancelled", None)
+    assert ledger.progress([delivery.row.job.id])[0].state == "cancelled"
+    assert list(storage.list("outputs/")) == list(storage.list("dead/")) == []
+
+
+def test_a_cancelled_job_that_nobody_holds_is_ended_by_the_worker_that_gets_its_message(
+    runner, ledger, delivery, manifest
+):
+    ledger.offer(delivery.row.job.id, lost_after_seconds=30)
+    ledger.cancel([delivery.row.job.id])
+    assert runner(fail(AssertionError("ran"))).run(delivery, "tag") == "committed"
+    assert manifest().status == "cancelled"
+
+
+def test_a_wish_to_cancel_that_comes_after_the_last_step_wins_before_the_commit_and_not_after(
+    runner, storage, ledger, delivery, manifest
+):
+    def cancelled_late(ticket, progress, findings):
+        succeed(storage)(ticket, progress, findings)
+        ledger.cancel([ticket.job_id])
+
+    assert runner(cancelled_late).run(delivery, "tag") == "committed"
+    assert manifest().status == "cancelled"
+    assert runner(succeed(storage)).run(delivery, "tag") == "already committed"
+    assert manifest().status == "cancelled"
+
+
+def test_whatever_a_render_makes_of_being_stopped_the_reason_is_what_counts(
+    runner, storage, ledger, delivery, manifest
+):
+    def confused(ticket, progress, findings):
+        ledger.cancel([ticket.job_id])
+        try:
+            for _ in range(100):
+                progress.touch()
+                time.sleep(0.05)
+        except Cancelled as error:
+            raise StoreUnavailable("the transfer broke off") from error
+
+    assert runner(confused).run(delivery, "tag") == "committed"
+    assert manifest().status == "cancelled"
+
+
+# --- stopping
+
+
+def test_a_worker_that_is_told_to_stop_gives_the_job_at_hand_and_every_later_one_back(
+    runner, storage, ledger, delivery, counted
+):
+    def stopped(ticket, progress, findings):
+        work.stop()
+        progress.advance()
+        pytest.fail("went on")
+
+    work = runner(stopped)
+    assert work.run(delivery, "tag") == "released"
+    assert work.run(delivery, "tag") == "released"
+    assert ledger.urgent([delivery.row.job.id])
+    assert counted() == (0, 0, 2)
+    assert storage.stat(keys.manifest(delivery.row.job.id)) is None
+
+
+@pytest.mark.parametrize(("limit_seconds", "expected"), [(60.0, (0, 0, 1)), (0.5, (1, 0, 0))])
+def test_a_process_that_is_ended_says_whether_it_was_stopped_or_out_of_time(
+    runner, delivery, counted, limit_seconds, expected
+):
+    limited = delivery.model_copy(
+        update={"row": delivery.row.model_copy(update={"time_limit_seconds": limit_seconds})}
+    )
+    with pytest.raises(SystemExit):
+        runner(fail(SystemExit())).run(limited, "tag")
+    assert counted() == expected
+
+
+def test_an_attempt_that_takes_too_long_is_a_failure_of_the_job(runner, delivery, counted):
+    def slow(ticket, progress, findings):
+        for _ in range(200):
+            progress.touch()
+            time.sleep(0.02)
+
+    limited = delivery.model_copy(update={"row": delivery.row.model_copy(update={"time_limit_seconds": 0.3})})
+    assert runner(slow).run(limited, "tag") == "released"
+    assert counted() == (1, 0, 0)
+
+
+# --- versions
+
+
+def test_a_message_of_a_newer_version_is_left_to_newer_workers_with_one_line(
+    runner, ledger, delivery, caplog
+):
+    message = delivery.model_dump(mode="json")
+    newer = [message | {"schema_version": 2}, message | {"mood": "good"}, {"batch": "b1"}]
+    work = runner(fail(AssertionError("ran")))
+    for each in newer:
+        assert work.receive(each, "tag") == "left to newer workers"
+    assert [each.levelname for each in caplog.records] == ["WARNING"] * len(newer)
+    assert ledger.progress([delivery.row.job.id]) == [None]
+
+
+def test_a_message_as_the_feeder_sends_it_is_run(runner, storage, delivery, manifest):
+    assert runner(succeed(storage)).receive(delivery.model_dump(mode="json"), "tag") == "committed"
+
+
+def test_a_result_of_a_newer_version_stands(runner, storage, delivery, caplog):
+    body = json.dumps({"schema_version": 2, "status": "splendid"}).encode()
+    storage.put(keys.manifest(delivery.row.job.id), body)
+    assert runner(fail(AssertionError("ran"))).run(delivery, "tag") == "already committed"
+    assert storage.get(keys.manifest(delivery.row.job.id)) == body
+    assert [each.exc_info for each in caplog.records] == [None]
+
+
+# --- clocks
+
+
+def test_a_clock_that_jumps_back_makes_no_attempt_negative(runner, storage, delivery, manifest, monkeypatch):
+    class Jumping(datetime):
+        jumps = 0
+
+        @classmethod
+        def now(cls, zone=None):
+            cls.jumps += 1
+            return datetime.now(zone) - timedelta(days=cls.jumps)
+
+    monkeypatch.setattr("worker.tasks.datetime", Jumping)
+    runner(succeed(storage)).run(delivery, "tag")
+    took = (manifest().attempt.ended - manifest().attempt.started).total_seconds()
+    assert 0 < took < 10
+    assert manifest().cost.seconds == pytest.approx(took, abs=0.01)
+
+
+# --- services away
+
+
+class Gone(Ledger):
+    """Answers claims, and nothing after."""
+
+    def beat(self, *_, **__):
+        raise BrokerUnavailable("away")
+
+    finish = release = beat
+
+
+def test_redis_being_away_for_a_whole_attempt_does_not_keep_its_result_from_being_committed(
+    settings, storage, delivery, manifest
+):
+    assert JobRunner(settings, storage, Gone(settings), succeed(storage)).run(delivery, "tag") == "committed"
+    assert manifest().status == "succeeded"
+
+
+def test_redis_being_away_when_a_job_is_given_back_leaves_it_to_its_lease(
+    settings, storage, delivery, counted
+):
+    short = settings.model_copy(update={"lease_seconds": 0.2})
+    work = JobRunner(short, storage, Gone(settings), fail(EngineFailed("a driver")))
+    assert work.run(delivery, "tag") == "released"
+    time.sleep(0.2)
+    assert counted() == (0, 1, 0)
+
+
+def away_for(monkeypatch, storage, tries):
+    """The store does not take manifests so many times."""
+    put, left = storage.put_if_absent, iter(range(tries))
+
+    def put_if_absent(*args):
+        if next(left, None) is not None:
+            raise StoreUnavailable("503 Slow Down")
+        return put(*args)
+
+    monkeypatch.setattr(storage, "put_if_absent", put_if_absent)
+
+
+def test_the_store_being_away_at_the_commit_is_waited_for_in_place(
+    runner, storage, delivery, manifest, monkeypatch
+):
+    monkeypatch.setattr(retry, "LONGEST_PAUSE_SECONDS", 0.1)
+    away_for(monkeypatch, storage, 3)
+    assert runner(succeed(storage)).run(delivery, "tag") == "committed"
+    assert (manifest().status, manifest().attempt.number) == ("succeeded", 1)
+
+
+@pytest.mark.parametrize("ends", ["well", "badly"])
+def test_the_store_being_away_for_too_long_at_the_commit_gives_the_job_back_uncounted(
+    runner, storage, delivery, counted, monkeypatch, ends
+):
+    monkeypatch.setattr(retry, "IN_PLACE_SECONDS", 0.0)
+    away_for(monkeypatch, storage, 1000)
+    perform = succeed(storage) if ends == "well" else fail(NoFace("nobody there"))
+    assert runner(perform).run(delivery, "tag") == "released"
+    assert counted() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("ends", ["well", "badly"])
+def test_a_lease_that_is_lost_while_the_commit_waits_for_the_store_commits_nothing(
+    runner, storage, ledger, delivery, monkeypatch, ends
+):
+    job = delivery.row.job.id
+
+    def put_if_absent(*_):
+        ledger.forget(job)
+        ledger.claim(job, "another", 30)
+        time.sleep(0.5)  # a beat or two
+        raise StoreUnavailable("503 Slow Down")
+
+    monkeypatch.setattr(storage, "put_if_absent", put_if_absent)
+    perform = succeed(storage) if ends == "well" else fail(NoFace("nobody there"))
+    assert runner(perform).run(delivery, "tag") == "lease lost"
+    assert storage.get(keys.manifest(job)) is None
+
+
+def test_a_job_that_became_anothers_after_its_last_step_is_not_committed(runner, storage, ledger, delivery):
+    def robbed(ticket, progress, findings):
+        succeed(storage)(ticket, progress, findings)
+        ledger.forget(ticket.job_id)
+        ledger.claim(ticket.job_id, "another", 30)
+
+    assert runner(robbed).run(delivery, "tag") == "lease lost"
+    assert storage.get(keys.manifest(delivery.row.job.id)) is None
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda storage, key: storage.delete(key), lambda storage, key: storage.put(key, b"half")]
+)
+def test_a_video_that_the_store_has_not_whole_is_not_committed(runner, storage, delivery, counted, harm):
+    def harmed(ticket, progress, findings):
+        succeed(storage)(ticket, progress, findings)
+        harm(storage, findings.output.key)
+
+    assert runner(harmed).run(delivery, "tag") == "released"
+    assert storage.get(keys.manifest(delivery.row.job.id)) is None
+    assert counted() == (0, 0, 0)
+
+
+def test_a_video_of_other_bytes_than_were_made_is_not_committed(runner, storage, delivery, tmp_path):
+    def swapped(ticket, progress, findings):
+        succeed(storage)(ticket, progress, findings)
+        other = tmp_path / "other"
+        other.write_bytes(b"x" * len(VIDEO))
+        storage.upload(other, findings.output.key, hashlib.sha256(other.read_bytes()).hexdigest())
+
+    assert runner(swapped).run(delivery, "tag") == "released"
+    assert storage.get(keys.manifest(delivery.row.job.id)) is None
+
+
+def test_memory_that_runs_out_counts_as_a_failure_of_the_job(runner, delivery, counted):
+    assert runner(fail(ResourceExhausted("memory"))).run(delivery, "tag") == "released"
+    assert counted() == (1, 0, 0)
