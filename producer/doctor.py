@@ -31,7 +31,7 @@ def _broker(settings: Settings) -> Check:
 
 
 def _store(settings: Settings) -> Check:
-    """The bucket is there, or can be made, and conditional puts have one winner."""
+    """The bucket is there, or can be made, and conditional puts, replacements and deletions have one winner."""
     try:
         storage = Storage(settings)
         storage.ensure_bucket()
@@ -41,7 +41,9 @@ def _store(settings: Settings) -> Check:
             "start one with `dubline up`, or set DUBLINE_S3_ENDPOINT, _BUCKET, _ACCESS_KEY and _SECRET_KEY"
         )
         return Check("store", False, error.message, remedy)
-    return Check("store", True, f"bucket {settings.s3_bucket}: of racing conditional puts exactly one wins")
+    return Check(
+        "store", True, f"bucket {settings.s3_bucket}: of racing conditional requests exactly one wins"
+    )
 
 
 def _contributed(part: EntryPoint, settings: Settings) -> list[Check]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from contract.errors import ConfigurationError, InputNotFound, ResourceExhausted
+from contract.errors import ConfigurationError, InputChanged, InputNotFound, ResourceExhausted
 from contract.job import Row
 from contract.manifest import Curves, Manifest
 from contract.storage import Storage
@@ -29,7 +29,7 @@ class Result:
     problem: str | None = None
     """Why there is no video, with the code of the error."""
     lost: bool = False
-    """A video was made, and the store does not have it any more."""
+    """A video was made, and the store does not have it, or not these bytes, any more."""
     manifest: Manifest | None = None
     curves: Curves | None = None
 
@@ -91,6 +91,8 @@ def _fetch(storage: Storage, row: Row, manifest: Manifest | None, folder: Path) 
         video = _fetch_video(storage, manifest, folder / f"{row.id}.mp4")
     except InputNotFound as error:
         return replace(result, problem=f"[{error.code}] {error.message}", lost=True)
+    except InputChanged:
+        return replace(result, problem="the store has other bytes than the manifest tells of", lost=True)
     curves = _fetch_curves(storage, manifest, folder / f"{row.id}.curves.json")
     return replace(result, video=video, curves=curves)
 
@@ -100,7 +102,7 @@ def _fetch_video(storage: Storage, manifest: Manifest, path: Path) -> Path | Non
         return None
     if not _is_here(path, manifest.output.bytes, manifest.output.sha256):
         part = path.with_name(f"{path.name}.part")
-        storage.download(manifest.output.key, part)
+        storage.download(manifest.output.key, part, sha256=manifest.output.sha256)
         part.replace(path)
     return path
 

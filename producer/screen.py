@@ -134,7 +134,7 @@ def cancellation_text(done: Cancellation) -> Text:
             f"{'1 of them runs and stops' if done.running == 1 else f'{done.running:,} of them run and stop'} within seconds"
         )
     if done.ended:
-        lines.append(f"{count(done.ended, 'row')} had ended and {_keep(done.ended)} their result")
+        lines.append(f"{count(done.ended, 'row')} had ended and {_keep(done.ended)} result")
     text = Text("\n".join(lines))
     if not done.told:
         text.append("\nRedis is away: what is running stops when the feeder reaches it again", "yellow")
@@ -154,7 +154,7 @@ def requeue_text(done: Requeue) -> Text:
         )
     if done.succeeded:
         lines.append(
-            f"{count(done.succeeded, 'row')} succeeded and {_keep(done.succeeded)} their video; "
+            f"{count(done.succeeded, 'row')} succeeded and {_keep(done.succeeded)} video; "
             "`dubline submit --force` renders anew"
         )
     text = Text("\n".join(lines))
@@ -164,7 +164,7 @@ def requeue_text(done: Requeue) -> Text:
 
 
 def _keep(number: int) -> str:
-    return "keeps" if number == 1 else "keep"
+    return "keeps its" if number == 1 else "keep their"
 
 
 def _first_names(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from contract import keys
 from contract.errors import InputChanged, StoreUnavailable
-from contract.storage import CHUNK_BYTES, Storage
+from contract.storage import CHUNK_BYTES, SINGLE_PUT_BYTES, Storage
 
 THREADS = 8
 
@@ -73,10 +73,18 @@ def _upload_file(storage: Storage, file: LocalFile, advance: Advance) -> bool:
         except (StoreUnavailable, FileNotFoundError) as error:
             # the store refuses bytes that are not those of the checksum
             if _changed(file):
-                raise InputChanged(f"{file.path} changed while it was submitted; submit it again") from error
+                raise _changed_on_its_way(file) from error
             raise
+        # of a file in parts the store checked each, and nobody whether they are of one version
+        if file.bytes > SINGLE_PUT_BYTES and _changed(file):
+            storage.delete(file.key)
+            raise _changed_on_its_way(file)
     advance("uploaded", file.bytes)
     return missing
+
+
+def _changed_on_its_way(file: LocalFile) -> InputChanged:
+    return InputChanged(f"{file.path} changed while it was submitted; submit it again")
 
 
 def _changed(file: LocalFile) -> bool:

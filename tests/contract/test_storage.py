@@ -125,6 +125,12 @@ def test_folders_are_the_names_one_level_below(storage):
     assert list(storage.folders("batches/")) == ["a", "b"]
 
 
+def test_folders_are_found_by_the_beginning_of_their_names(storage):
+    for key in ("jobs/abc1/x", "jobs/abc2/x", "jobs/abd/x"):
+        storage.put(key, b"")
+    assert list(storage.folders("jobs/", "abc")) == ["abc1", "abc2"]
+
+
 def test_a_copy_has_the_same_content(storage):
     storage.put("source", b"content")
     storage.copy("source", "target/ü")

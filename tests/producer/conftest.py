@@ -4,12 +4,15 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import SecretStr
+from typer.testing import CliRunner
 
 from contract import keys
 from contract.errors import Cancelled, NoFace
 from contract.manifest import Attempt, Cost, Curves, ErrorRecord, Manifest, OutputRecord, SyncCheck
 from producer.batches import batch_rows
 from producer.check import check
+from producer.cli import app as commands
 from producer.submit import submit
 
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -85,3 +88,19 @@ def commit(storage):
         return manifest
 
     return commit
+
+
+@pytest.fixture
+def dubline(monkeypatch):
+    """Run a command; wide enough that no line breaks."""
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *words: CliRunner().invoke(commands, [str(word) for word in words])
+
+
+@pytest.fixture
+def here(settings, storage, monkeypatch):
+    """The running services, as the environment names them."""
+    for name in ("redis_url", "namespace", "s3_endpoint", "s3_bucket", "s3_access_key", "s3_secret_key"):
+        value = getattr(settings, name)
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        monkeypatch.setenv(f"DUBLINE_{name.upper()}", text)

@@ -4,31 +4,11 @@ import json
 import threading
 import time
 
-import pytest
-from pydantic import SecretStr
-from typer.testing import CliRunner
-
 from contract.ledger import Progress
 from contract.settings import Settings
 from producer import status
 from producer.batches import batch_rows
-from producer.cli import _addresses, app
-
-
-@pytest.fixture
-def dubline(monkeypatch):
-    """Run a command; wide enough that no line breaks."""
-    monkeypatch.setenv("COLUMNS", "200")
-    return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
-
-
-@pytest.fixture
-def here(settings, storage, monkeypatch):
-    """The running services, as the environment names them."""
-    for name in ("redis_url", "namespace", "s3_endpoint", "s3_bucket", "s3_access_key", "s3_secret_key"):
-        value = getattr(settings, name)
-        text = value.get_secret_value() if isinstance(value, SecretStr) else value
-        monkeypatch.setenv(f"DUBLINE_{name.upper()}", text)
+from producer.cli import _addresses
 
 
 def test_without_arguments_it_says_what_it_can(dubline):

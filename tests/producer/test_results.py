@@ -51,7 +51,9 @@ def test_what_is_here_is_not_fetched_again_and_what_is_damaged_is(
     fetch()
     download = storage.download
     fetched = []
-    monkeypatch.setattr(storage, "download", lambda *args: [fetched.append(args), download(*args)][1])
+    monkeypatch.setattr(
+        storage, "download", lambda *args, **kinds: [fetched.append(args), download(*args, **kinds)][1]
+    )
     fetch()
     assert not fetched
     (tmp_path / "out" / "one.mp4").write_bytes(b"A VIDEO")
@@ -76,3 +78,14 @@ def test_a_batch_that_is_not_there_and_a_folder_that_cannot_be_are_told(storage,
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="cannot be made: File exists; choose another folder"):
         list(fetch_results(storage, submitted, tmp_path / "file"))
+
+
+def test_bytes_that_are_not_the_manifest_s_are_not_taken_for_the_video(
+    fetch, rows, commit, submitted, storage, tmp_path
+):
+    manifest = commit(submitted, rows[0])
+    storage.put(manifest.output.key, b"damaged")
+    one, _ = fetch()
+    assert (one.lost, one.video) == (True, None)
+    assert one.problem == "the store has other bytes than the manifest tells of"
+    assert not (tmp_path / "out" / "one.mp4").exists()

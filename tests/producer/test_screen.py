@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from producer import screen
-from producer.screen import batch_table, clock, count
+from producer.screen import batch_table, clock, count, trouble_text
 from producer.status import BatchStatus, RowStatus
 
 
@@ -35,6 +35,26 @@ def test_of_a_large_batch_what_moves_and_what_failed_comes_first(monkeypatch):
     assert [name for name in ("now", "bad", "w0", "w1") if name in text] == ["now", "bad", "w0"]
     assert text.index("now") < text.index("bad") < text.index("w0")
     assert "and 4 rows more; --json lists all" in text
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        (RowStatus("a", "job", "failed", error="no_face", attempts=1), "no_face"),
+        (RowStatus("a", "job", "failed", error="engine_failed", attempts=3), "engine_failed, attempt 3"),
+        (
+            RowStatus("a", "job", "later", error="engine_failed", attempts=1, later_seconds=65),
+            "engine_failed, tried once, again in 1:05",
+        ),
+        (RowStatus("a", "job", "later", attempts=2, later_seconds=3), "tried twice, again in 0:03"),
+        (RowStatus("a", "job", "generating", attempts=4), "tried 4 times before"),
+        (RowStatus("a", "job", "cancelled", error="cancelled"), ""),
+        (RowStatus("a", "job", "done", attempts=1), ""),
+        (RowStatus("a", "job", "waiting"), ""),
+    ],
+)
+def test_what_troubles_a_row_is_said_in_a_few_words(row, text):
+    assert trouble_text(row) == text
 
 
 def test_while_redis_is_away_the_table_says_so():

@@ -129,3 +129,41 @@ def test_a_summary_of_another_version_is_said_to_be_one(storage, ledger, submitt
     storage.put(keys.summary(submitted), b"{}")
     with pytest.raises(ConfigurationError, match=r"summary of batch .* not written by this version"):
         list(all_batches(storage, ledger))
+
+
+def test_a_row_that_waits_after_a_failure_says_why_and_how_long(view, rows, ledger):
+    ledger.claim(rows[0].job.id, "me", 60)
+    ledger.release(rows[0].job.id, "me", delay_seconds=60, reason="engine_failed")
+    row = view.look().rows[0]
+    assert (row.state, row.error, row.attempts) == ("later", "engine_failed", 1)
+    assert 50 < row.later_seconds <= 60
+
+
+def test_a_row_that_failed_before_and_runs_again_counts_it(view, rows, ledger):
+    ledger.claim(rows[0].job.id, "me", 60)
+    ledger.release(rows[0].job.id, "me", reason="engine_failed")
+    ledger.claim(rows[0].job.id, "me", 60)
+    row = view.look().rows[0]
+    assert (row.state, row.error, row.attempts) == ("staging", None, 1)
+
+
+def test_a_row_that_is_told_to_stop_is_stopping(view, rows, ledger):
+    ledger.claim(rows[0].job.id, "me", 60)
+    ledger.cancel([rows[0].job.id])
+    assert view.look().counts == {"waiting": 1, "stopping": 1}
+
+
+def test_a_cancelled_row_has_ended(view, rows, commit, submitted):
+    for row in rows:
+        commit(submitted, row, "cancelled")
+    status = view.look()
+    assert (status.counts, status.ended, status.succeeded) == ({"cancelled": 2}, True, False)
+
+
+def test_a_summary_from_before_a_requeue_is_not_believed(storage, ledger, submitted):
+    counts = dict(rows=2, succeeded=0, failed=2, cancelled=0, reused=0)
+    summary = Summary(batch=submitted, **counts, output_minutes=0, cost=0, currency="USD", requeued="older")
+    storage.put(keys.summary(submitted), summary.model_dump_json().encode())
+    storage.put(keys.requeued(submitted), b"newer")
+    (shown,) = all_batches(storage, ledger)
+    assert shown.counts == {"waiting": 2}

@@ -4,6 +4,7 @@ import os
 import pytest
 
 from contract.errors import InputChanged
+from producer import uploads
 from producer.uploads import hash_files, upload
 
 
@@ -61,3 +62,19 @@ def test_a_file_that_vanishes_is_told(tmp_path, storage, advance):
         upload(storage, files.values(), advance[0])
     with pytest.raises(InputChanged, match="cannot now: No such file or directory"):
         hash_files({path}, advance[0])
+
+
+def test_a_file_in_parts_that_changed_on_its_way_does_not_stay_under_the_wrong_content(
+    tmp_path, storage, advance, monkeypatch
+):
+    monkeypatch.setattr(uploads, "SINGLE_PUT_BYTES", 3)
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"before")
+    files = hash_files({path}, advance[0])
+    whole = storage.upload
+    monkeypatch.setattr(
+        storage, "upload", lambda *args: [whole(*args), path.write_bytes(b"after"), os.utime(path, ns=(0, 0))]
+    )
+    with pytest.raises(InputChanged, match="changed while it was submitted"):
+        upload(storage, files.values(), advance[0])
+    assert storage.get(files[path].key) is None
