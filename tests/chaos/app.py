@@ -113,6 +113,8 @@ def play(child, ticket, progress, findings):
 
 def act(script, job, progress):
     """What happens between staging in and staging out. Raises what is planned."""
+    if script.kind == "hung":
+        time.sleep(3600)
     work(script.seconds, progress)
     before = remember(job)
     if script.kind == "bad":

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from contract.settings import Settings
-from producer.local import Command, LocalStack, Service, _environment
+from producer.local import SOFT_STOP_SECONDS, Command, LocalStack, Service, _environment
 from tests.chaos.proxy import LOOPBACK, Proxy
 
 ROOT = Path(__file__).parents[2]
@@ -164,16 +164,22 @@ class Cluster:
             "CHAOS_FOLDER": str(self.folder),
             "CHAOS_MUTANT": mutant,
             MARK: self.mark,
-            "REMAP_SIGTERM": "SIGQUIT",
             "OMP_NUM_THREADS": "1",
         }
         self._add("feeder", environment, "producer.cli", "feeder")
-        quiet = ["--without-gossip", "--without-mingle", "--loglevel=INFO"]
         for number in range(1, workers + 1):
-            name = f"worker{number}"
-            self._add(
-                name, environment, "celery", "-A", "tests.chaos.app", "worker", "-n", f"{name}@%h", *quiet
-            )
+            self._add_worker(number, environment)
+
+    def _add_worker(self, number: int, environment: dict[str, str]) -> None:
+        """Odd ones stop as a deployed worker does, within the grace period; even ones as in `dubline up`, at once."""
+        name = f"worker{number}"
+        words = ["celery", "-A", "tests.chaos.app", "worker", "-n", f"{name}@%h", "-E", "--loglevel=INFO"]
+        quick = ["--without-gossip", "--without-mingle"]
+        if number % 2:
+            self._add(name, environment, *words, *quick)
+        else:
+            at_once = ["--", f"worker.soft_shutdown_timeout={SOFT_STOP_SECONDS}"]
+            self._add(name, environment | {"REMAP_SIGTERM": "SIGQUIT"}, *words, *quick, *at_once)
 
     def _add(self, name: str, environment: dict[str, str], module: str, *arguments: str) -> None:
         argv = [sys.executable, "-m", module, *arguments]
@@ -188,7 +194,9 @@ class Cluster:
         piece.service = Service(piece.command, self._log(piece.command.name, piece.generation))
 
     def _log(self, name: str, generation: int) -> Path:
-        return self.folder / "stack" / "logs" / f"{name}.{generation}.log"
+        logs = self.folder / "stack" / "logs"
+        logs.mkdir(exist_ok=True)
+        return logs / f"{name}.{generation}.log"
 
     def _end_processes(self) -> None:
         self.retire([*self.workers, "feeder"])

@@ -13,6 +13,7 @@ from pathlib import Path
 from contract import keys
 from contract.errors import TemporaryFailure
 from contract.job import Delivery
+from contract.ledger import Ledger
 from contract.settings import Settings
 from contract.storage import Storage
 from tests.chaos import report, witness, workload
@@ -20,8 +21,9 @@ from tests.chaos.checker import check
 from tests.chaos.cluster import Cluster, Mutant
 from tests.chaos.faults import Fault, Saboteur, schedule
 from tests.chaos.history import Event, History, read
-from tests.chaos.proxy import CALM, ROUGH, Proxy
+from tests.chaos.proxy import CALM, ROUGH, Proxy, Rates
 from tests.chaos.report import Report
+from tests.chaos.script import Kind
 from tests.chaos.witness import Witness
 
 TICK_SECONDS = 0.05
@@ -29,6 +31,9 @@ SETTLE_SECONDS = 60.0
 """After the last job has ended and all is calm, the feeder closes the batches within this."""
 STORM_AFTER_SECONDS = 3.0
 """Nothing is broken before: processes start."""
+
+NEVER = 1e9
+"""Seconds, for `fault_seconds`."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,10 @@ class Options:
     """Between two faults, on average."""
     stall_seconds: float = 180.0
     """A run in which no job ends for so long is given up."""
+    kinds: tuple[Kind, ...] = ()
+    """Exactly these jobs, in this order, instead of `jobs` by their shares."""
+    rates: Rates = ROUGH
+    """What the network does all the while."""
     mutant: Mutant = ""
     feederless: bool = False
     """The feeder is stopped for good after the first job has ended. The checker must find that."""
@@ -72,7 +81,8 @@ def run(
     settings = settings_of(options, folder, given)
     path = folder / "history.jsonl"
     history = History(path, "harness")
-    batches = workload.plan(options.seed, options.jobs, options.lease_seconds)
+    kinds = options.kinds or workload.kinds(options.seed, options.jobs)
+    batches = workload.plan(options.seed, kinds, options.lease_seconds)
     with Cluster.start(
         folder, settings, workers=options.workers, seed=options.seed, mutant=options.mutant
     ) as cluster:
@@ -91,7 +101,7 @@ def run(
     bodies, again, lost_races = report.count_attempts(events)
     return Report(
         seed=options.seed,
-        jobs=options.jobs,
+        jobs=len(kinds),
         workers=options.workers,
         seconds=round(seconds, 1),
         statuses=report.statuses(found),
@@ -128,6 +138,7 @@ class Storm:
         self.saboteur = Saboteur(cluster, history, self._deliveries, options.seed)
         self._options, self._cluster, self._history = options, cluster, history
         self._seen, self._batches, self._folder, self._say = seen, batches, folder, say
+        self._jobs = sum(len(each.scripts) for each in batches)
         self._sent: list[Delivery] = []
         self._sleepers = _Sleepers(cluster, seen, folder / "history.jsonl", options.lease_seconds)
 
@@ -136,10 +147,10 @@ class Storm:
         start = moved = time.monotonic()
         sender = threading.Thread(target=self._send_all, name="sender", daemon=True)
         sender.start()
-        self._cluster.proxy.rates = ROUGH
+        self._cluster.proxy.rates = self._options.rates
         faults = self._faults()
         fault, ended = next(faults), 0
-        while len(self._seen.ended) < self._options.jobs:
+        while len(self._seen.ended) < self._jobs or self._sleepers.asleep:
             now = time.monotonic()
             while now - start >= fault.at:
                 self.saboteur.strike(fault)
@@ -149,7 +160,7 @@ class Storm:
             self._cluster.tend()
             if len(self._seen.ended) != ended:
                 ended, moved = len(self._seen.ended), now
-                self._say(f"{now - start:5.0f} s: {ended} of {self._options.jobs} jobs have ended")
+                self._say(f"{now - start:5.0f} s: {ended} of {self._jobs} jobs have ended")
                 self._stop_the_feeder()
             if now - moved > self._options.stall_seconds:
                 break
@@ -160,7 +171,7 @@ class Storm:
         """Let everything come back, and the feeder close the batches."""
         self._cluster.proxy.rates = CALM
         self._cluster.calm()
-        deadline = time.monotonic() + (SETTLE_SECONDS if len(self._seen.ended) >= self._options.jobs else 3)
+        deadline = time.monotonic() + (SETTLE_SECONDS if len(self._seen.ended) >= self._jobs else 0)
         while time.monotonic() < deadline and not self._all_closed(storage):
             self._sleepers.tend()
             self._cluster.tend()
@@ -178,12 +189,16 @@ class Storm:
                 yield each
 
     def _send_all(self) -> None:
-        """One batch after the other, on a thread: a submission may have to wait for the store."""
+        """Submit one batch after the other, then cancel some rows; on a thread, for all of it may have to wait."""
         storage = Storage(self._cluster.settings)
         for each in self._batches:
             workload.send(each, storage, self._cluster.settings, self._folder, self._history)
             with suppress(TemporaryFailure):
                 self._sent += witness.deliveries(storage, [each.name])
+
+        ledger = Ledger(self._cluster.settings)
+        for each in self._batches:
+            workload.cancel(each, storage, ledger)
 
     def _deliveries(self) -> list[Delivery]:
         return self._sent
@@ -200,14 +215,14 @@ class _Sleepers:
         self._cluster, self._seen, self._path = cluster, seen, path
         self._patience = 4 * lease_seconds
         self._position = 0
-        self._asleep: dict[int, tuple[Event, float]] = {}
+        self.asleep: dict[int, tuple[Event, float]] = {}
 
     def tend(self) -> None:
         """Wake those whose job another attempt has ended, or that slept long enough."""
         events, self._position = read(self._path, self._position) if self._path.exists() else ([], 0)
         now = time.monotonic()
-        self._asleep |= {each.pid: (each, now) for each in events if each.what == "pausing"}
-        for pid, (event, since) in [*self._asleep.items()]:
+        self.asleep |= {each.pid: (each, now) for each in events if each.what == "pausing"}
+        for pid, (event, since) in [*self.asleep.items()]:
             if event.job in self._seen.ended or now - since > self._patience:
-                del self._asleep[pid]
+                del self.asleep[pid]
                 self._cluster.resume_child(pid)

@@ -6,10 +6,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-Kind = Literal["short", "long", "flaky", "crashing", "bad", "poison", "pausing", "render"]
+Kind = Literal[
+    "short",
+    "long",
+    "flaky",
+    "crashing",
+    "bad",
+    "poison",
+    "hung",
+    "pausing",
+    "doomed",
+    "withdrawn",
+    "render",
+]
 """short, long: sleep and succeed. flaky: fail at first. crashing: the engine fails at first, and with it the child.
-bad: the input is to blame. poison: kills its own process, always. pausing: stops itself right before its first commit.
-render: the real preview engine on a tiny clip."""
+bad: the input is to blame. poison: kills its own process, always. hung: never moves, and has a time limit.
+pausing: stops itself right before its first commit. doomed: ends only if it is cancelled. withdrawn: is short, and
+cancelled at some time. render: the real preview engine on a tiny clip."""
 
 
 @dataclass(frozen=True)
