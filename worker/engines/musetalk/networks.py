@@ -92,7 +92,12 @@ def _network(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -
 
 
 def _channels_last(network: _Network) -> _Network:
-    """The network with the weights of its convolutions as tensor cores like them."""
+    """The network with the weights of its convolutions as tensor cores like them, channel beside channel.
+
+    All that passes through then lies like that. A CPU is 20 % faster with it, too, and loses digits in torch's
+    GroupNorm: at full size latents move by 6e-5 on average and 1e-3 at most (they deviate by 0.5), pictures by 1/255
+    at most (measured against weights that lie plane by plane).
+    """
     cast(Any, network).to(memory_format=torch.channels_last)
     return network
 
