@@ -135,6 +135,10 @@ def results(
         raise typer.Exit(FAILED)
 
 
+for each in steer.COMMANDS:  # in the order in which --help lists them
+    app.command()(each)
+
+
 @app.command()
 def up(
     folder: Annotated[Path, typer.Option(help="Where the stack keeps its data.")] = LOCAL_FOLDER,
@@ -195,10 +199,6 @@ def doctor(as_json: AsJson = False) -> None:
     tell(screen.checks_table(checks), [asdict(each) for each in checks], as_json)
     if any(each.ok is False for each in checks):
         raise typer.Exit(FAILED)
-
-
-for each in steer.COMMANDS:
-    app.command()(each)
 
 
 def main() -> None:

@@ -206,7 +206,7 @@ def interrupted_text(batch: str) -> Text:
 
 def swept_text(swept: Swept, dry_run: bool) -> Text:
     """What was removed, or would be."""
-    verb = "would be removed; nothing was" if dry_run else "removed"
+    verb = "would be removed" if dry_run else "removed"
     return Text(
         f"{count(swept.objects, 'object')} of {swept.bytes / 1e6:,.1f} MB and "
         f"{count(swept.uploads, 'unfinished upload')} {verb}"

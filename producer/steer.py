@@ -27,13 +27,16 @@ BatchName = Annotated[
 ]
 RowNames = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[ROW...]", show_default=False, help="Ids of rows; without any: all."),
+    typer.Argument(metavar="ROW", show_default=False, help="Ids of rows; without any: all."),
 ]
 SWEEP_DAYS = 7.0
 
 
 def cancel(batch: BatchName, rows: RowNames = None, as_json: AsJson = False) -> None:
-    """Cancel a batch or rows of it: what waits is not begun, what runs stops; `requeue` takes it back."""
+    """Cancel a batch, or rows of it; `requeue` takes it back.
+
+    What waits is not begun, what runs stops within seconds, what has ended keeps its result.
+    """
     storage, ledger = _open()
     done = cancel_rows(storage, ledger, find_batch(storage, batch), rows or ())
     tell(screen.cancellation_text(done), asdict(done), as_json)
@@ -45,14 +48,20 @@ def requeue(
     code: Annotated[str | None, typer.Option(help="Only rows that ended with this code of error.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Render rows after all that failed or were cancelled."""
+    """Render rows after all that failed or were cancelled.
+
+    Their results so far become history of the attempts that made them, and attempts are counted from the start again.
+    """
     storage, ledger = _open()
     done = requeue_rows(storage, ledger, find_batch(storage, batch), rows or (), code)
     tell(screen.requeue_text(done), asdict(done), as_json)
 
 
 def failed(batch: BatchName, as_json: AsJson = False) -> None:
-    """List the rows that failed: why, after how many attempts, and where the logs lie."""
+    """List the rows that failed, and why.
+
+    With --json also the keys of their attempts' logs in the bucket.
+    """
     storage = Storage(Settings.read())
     name = find_batch(storage, batch)
     rows = list(failed_rows(storage, name))
@@ -66,17 +75,25 @@ def show(
             metavar="BATCH|JOB", show_default=False, help="A batch, or a job by its first digits."
         ),
     ],
-    row: Annotated[str | None, typer.Argument(metavar="[ROW]", help="The row of the batch.")] = None,
+    row: Annotated[
+        str | None, typer.Argument(metavar="ROW", show_default=False, help="The row of the batch.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show everything about one job: inputs, where it stands, its attempts and the end of their logs."""
+    """Show everything about one job, and what to do.
+
+    What was asked for, where it stands, each attempt at it with the end of its log.
+    """
     storage, ledger = _open()
     view = look_up(storage, ledger, name, row)
     tell(job_picture(view), view.record(), as_json)
 
 
 def resume(batch: BatchName, as_json: AsJson = False) -> None:
-    """Feed one batch from here until it has ended, beside any feeders or without them; workers must run."""
+    """Feed one batch from here until it has ended.
+
+    Beside any feeders or without one; workers must run. Exit code 0: every row has its video.
+    """
     settings = Settings.read()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     name = find_batch(Storage(settings), batch)
@@ -99,7 +116,10 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove what nobody needs any more: files of attempts that lost, parts of ended jobs, unfinished uploads."""
+    """Remove what old attempts and uploads left behind.
+
+    Files of attempts that no manifest names, finished parts of ended jobs, uploads in parts that nobody completed.
+    """
     if not days >= 1:
         raise BadRequest(f"--days is {days:g}; it must be at least 1, for younger files may yet be named")
     swept = remove_old(Storage(Settings.read()), timedelta(days=days), dry_run)

@@ -143,7 +143,7 @@ def test_ctrl_c_in_resume_says_who_goes_on(dubline, here, submitted, monkeypatch
 def test_a_dry_sweep_counts_and_removes_nothing(dubline, here, storage):
     storage.put(keys.log("0" * 64, "a1"), b"line")
     shown = dubline("sweep", "--dry-run")
-    assert shown.stdout == ("0 objects of 0.0 MB and 0 unfinished uploads would be removed; nothing was\n")
+    assert shown.stdout == ("0 objects of 0.0 MB and 0 unfinished uploads would be removed\n")
     assert json.loads(dubline("sweep", "--json").stdout) == {
         "objects": 0,
         "bytes": 0,
