@@ -11,7 +11,7 @@ drawing.py is the middle; preparing.py says what is done once per source frame, 
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from worker.evaluation.aperture import apertures
 from worker.evaluation.sync import check, curves, loudness
 from worker.faces.track import FaceModels, FaceTracker
 from worker.media.audio import Audio, read_audio
+from worker.media.frame import Frame
 from worker.media.limits import Limits
 from worker.media.source import VideoSource
 from worker.media.writer import EncodedFacts, VideoWriter
@@ -37,6 +38,7 @@ from worker.progress import JobProgress
 from worker.segments.chain import Chain, Segments
 from worker.segments.recording import Recording
 from worker.segments.segment import is_long
+from worker.segments.witness import Witness
 from worker.stopwatch import Stopwatch
 
 QUEUE_FRAMES = 8
@@ -99,7 +101,7 @@ def render(
             features = engine.listen(sound.samples_16k, length)
         job = _Job(engine, options, tools, progress, watch)
         with job.kept(video, source.source_frames or length) as kept:
-            encoded, frames = job.film(source, sound, features, kept, output)
+            encoded, frames, warnings = job.film(source, sound, features, kept, output)
     with watch.stage("sync_check"):
         aperture = apertures(output, encoded.frames, tools.faces, tools.limits, options.face, progress.touch)
         loud = loudness(sound.samples_16k, encoded.frames)
@@ -110,7 +112,7 @@ def render(
         curves=curves(aperture, loud),
         video=source.facts,
         audio=sound.facts,
-        warnings=source.warnings + sound.warnings,
+        warnings=warnings + sound.warnings,
     )
 
 
@@ -139,9 +141,9 @@ class _Job:
 
     def film(
         self, source: VideoSource, sound: Audio, features: Sequence[Any], kept: Entry | None, output: Path
-    ) -> tuple[EncodedFacts, Frames]:
-        """The finished file, and how many of its frames have a new mouth."""
-        mode, watch, total = self.options.sync_mode, self.watch, len(features)
+    ) -> tuple[EncodedFacts, Frames, tuple[WarningRecord, ...]]:
+        """The finished file, how many of its frames have a new mouth, and the source's warnings."""
+        watch, total = self.watch, len(features)
         is_covered = kept is not None and kept.covers(source.source_frames or total)
         tracker = None if is_covered else FaceTracker(self.tools.faces, self.options.face)
         preparer = Preparer(self.engine, tracker, kept, watch)
@@ -150,23 +152,34 @@ class _Job:
             VideoWriter(output, source.width, source.height, sound, threads=self.tools.threads) as writer,
             self._chain(source, total) as chain,
         ):
-            recording = Recording(writer, chain)
+            witness = Witness(source)
+            recording = Recording(writer, chain, witness)
             with watch.stage("resume"):
                 first = recording.resume(preparer)
+                if recording.prints:
+                    source.go_to(first, recording.prints)
             self.progress.enter("generating", total=total, done=first)
-            rest = (features[index] for index in range(first, total))
-            with (
-                read_ahead(source.frames(total, mode, first), QUEUE_FRAMES) as frames,
-                draw(frames, rest, self.engine, preparer, watch) as drawn,
-                WriteBehind(recording.write, QUEUE_FRAMES) as behind,
-            ):
-                for each in drawn:
-                    behind.put(each)
-                    self.progress.advance()
-            encoded = recording.finish(preparer.trace())
+            if first < total:
+                frames = witness.watched(source.frames(total, self.options.sync_mode, first))
+                self._draw(frames, (features[index] for index in range(first, total)), preparer, recording)
+            warnings = source.warnings if first < total else recording.warnings
+            encoded = recording.finish(preparer.trace(), warnings)
         if kept is not None:
             kept.finish(source.source_frames)
-        return encoded, self._counted(recording, preparer)
+        return encoded, self._counted(recording, preparer), warnings
+
+    def _draw(
+        self, frames: Iterable[Frame], features: Iterable[Any], preparer: Preparer, recording: Recording
+    ) -> None:
+        """All stages side by side, until the frames end."""
+        with (
+            read_ahead(frames, QUEUE_FRAMES) as ahead,
+            draw(ahead, features, self.engine, preparer, self.watch) as drawn,
+            WriteBehind(recording.write, QUEUE_FRAMES) as behind,
+        ):
+            for each in drawn:
+                behind.put(each)
+                self.progress.advance()
 
     def _chain(self, source: VideoSource, total: int) -> AbstractContextManager[Chain | None]:
         """The job's segments in the bucket; None where it is too short to have several, or has no bucket."""

@@ -138,6 +138,11 @@ def test_lists_are_full_of_what_counts_and_never_long(items: str, lists: list[st
     assert ["".join(each) for each in got] == lists
 
 
+def test_a_list_ends_with_what_ends_it() -> None:
+    got = gathered("x.xx.x|x|.|xx", lambda each: each == "x", 2, 9, ends=lambda each: each == "|")
+    assert ["".join(each) for each in got] == ["x.x", "x.x", "|", "x|", ".", "|", "xx"]
+
+
 def test_what_does_not_count_waits_for_nothing() -> None:
     def endless() -> Iterator[str]:
         yield "."

@@ -19,14 +19,17 @@ from safetensors import safe_open
 from contract import keys
 from contract.errors import LeaseLost, Preempted, StoreUnavailable
 from contract.job import Delivery, Job, JobOptions, Row, Source
-from contract.manifest import Findings
+from contract.manifest import Findings, WarningRecord
 from contract.settings import Settings
-from tests.worker.still import KeepingEngine
+from tests.worker.still import Blinking, KeepingEngine, StillEngine, frames
 from worker.attempt import Workshop
+from worker.drawing import draw
 from worker.faces.face import Face
 from worker.faces.trace import Trace
+from worker.media.source import VideoSource
 from worker.media.writer import Encoded
 from worker.prepared.shelf import Shelf
+from worker.preparing import Preparer
 from worker.progress import JobProgress
 from worker.render import render
 from worker.segments import segment as segment_file
@@ -37,7 +40,7 @@ from worker.stopwatch import Stopwatch
 from worker.tasks import Ticket
 
 DEMO = Path(__file__).parents[2] / "demo"
-FRAMES, SOURCE_FRAMES, LENGTH = 55, 24, 10
+FRAMES, SOURCE_FRAMES, LENGTH = 45, 24, 10
 """Of the output, of the source (which is shown forward, backward, and forward), and of a segment."""
 
 
@@ -81,6 +84,12 @@ class Dying(JobProgress):
     """Kills the render with its n-th frame, counted from where this attempt begins."""
 
     left = None
+    done = 0
+    """Frames that an earlier attempt had done."""
+
+    def enter(self, state, total=0, done=0):
+        super().enter(state, total, done)
+        self.done = max(self.done, done)
 
     def advance(self, frames=1):
         super().advance(frames)
@@ -95,7 +104,7 @@ class Attempts:
 
     def __init__(self, storage, tools, pair, folder):
         self.storage, self.tools, self.pair, self.folder = storage, tools, pair, folder
-        self.number = 0
+        self.number = self.done = 0
 
     def __call__(self, kill_at=None, software="1", segments=True, tools=None, **options):
         """What a render gave and its bytes; None where it was killed."""
@@ -111,6 +120,7 @@ class Attempts:
         except Killed:
             return None
         finally:
+            self.done = progress.done
             assert {each.name for each in here.iterdir()} <= {"video.mp4"}
         assert progress.frames == FRAMES
         return done, output.read_bytes()
@@ -125,7 +135,9 @@ def attempt(storage, tools, pair, tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["bounce", "loop"])
-def test_however_often_it_is_killed_the_video_is_the_same_bytes(attempt, mode):
+def test_however_often_it_is_killed_the_video_is_the_same_bytes(attempt, mode, monkeypatch):
+    went, go_to = [], VideoSource.go_to
+    monkeypatch.setattr(VideoSource, "go_to", lambda *which: went.append(go_to(*which)) or went[-1])
     whole, expected = attempt(segments=False, sync_mode=mode)
     dice, resumed = random.Random(mode), [0]
     while (again := attempt(dice.randrange(20, 30), sync_mode=mode)) is None:
@@ -135,6 +147,7 @@ def test_however_often_it_is_killed_the_video_is_the_same_bytes(attempt, mode):
     assert done.frames.resumed == resumed[-1] > resumed[1] > 0
     assert replace(done, frames=whole.frames) == whole
     assert done.frames.with_face == whole.frames.with_face > 0
+    assert went and all(went)  # where the source plays for the first time, what was drawn is not even read
 
 
 def test_after_all_was_written_nothing_is_drawn_again(attempt):
@@ -153,13 +166,15 @@ def test_a_short_job_leaves_no_segment_and_is_one(attempt, monkeypatch):
 def test_other_software_other_threads_or_another_length_of_segments_begin_anew(attempt, monkeypatch):
     attempt(kill_at=30)
     assert len(attempt.names()) >= 2
-    done, _ = attempt(software="2")
-    assert done.frames.resumed == 0
-    done, _ = attempt(tools=replace(attempt.tools, threads=attempt.tools.threads + 1))
-    assert done.frames.resumed == 0
+    attempt(kill_at=1, software="2")
+    assert attempt.done == 0
+    attempt(kill_at=1, tools=replace(attempt.tools, threads=attempt.tools.threads + 1))
+    assert attempt.done == 0
+    attempt(kill_at=1)
+    assert attempt.done >= 2 * LENGTH
     monkeypatch.setattr(segment_file, "SEGMENT_FRAMES", LENGTH + 1)
-    done, _ = attempt()
-    assert done.frames.resumed == 0
+    attempt(kill_at=1)
+    assert attempt.done == 0
 
 
 @pytest.mark.parametrize(("reason", "kept"), [(Preempted, 2), (LeaseLost, 0)])
@@ -315,8 +330,28 @@ def test_segments_without_a_trace_are_of_no_use_where_faces_must_be_followed(att
     assert attempt(kill_at=33, tools=keeping) is None  # all was prepared: nothing is followed
     done, made = attempt(tools=replace(keeping, shelf=None))
     assert (done.frames.resumed, made) == (0, expected)
-    done, made = attempt(kill_at=50, tools=keeping)
+    done, made = attempt(kill_at=44, tools=keeping)
     assert made == expected
+
+
+def test_a_damaged_source_is_read_from_its_start(attempt, monkeypatch):
+    monkeypatch.setattr(VideoSource, "is_damaged", property(lambda _: True, lambda *_: None), raising=False)
+    monkeypatch.setattr(VideoSource, "go_to", lambda *_: pytest.fail("entered in its middle"))
+    _, expected = attempt(segments=False)
+    assert attempt(kill_at=24) is None
+    done, made = attempt()
+    assert done.frames.resumed >= LENGTH
+    assert made == expected
+
+
+def test_no_batch_has_frames_of_two_segments():
+    engine, tracker = StillEngine(), Blinking()
+    preparer = Preparer(engine, tracker, None, Stopwatch())
+    with draw(frames(range(25)), [1] * 25, engine, preparer, Stopwatch()) as drawn:
+        traces = {each.frame.index: each.trace for each in drawn if each.trace}
+    assert engine.prepared == engine.generated == [3, 3, 3, 1, 3, 3, 3, 1, 3, 2]
+    assert {index: (each.first, each.end) for index, each in traces.items()} == {9: (0, 10), 19: (10, 20)}
+    assert [len(each.tracker["asked"]) for each in traces.values()] == [10, 20]
 
 
 # One file
@@ -327,14 +362,16 @@ def a_segment(trace=True):
     points = np.random.default_rng(0).normal(size=(468, 2)).astype(np.float32)
     faces = (Face(points, 0.1 + 0.2), None, Face(points + 1, 1 / 3))
     tracker = {"absent.frames": np.array([3]), "filter.points": points.astype(np.float64) / 3}
-    return Segment(20, LENGTH, 7, pictures, Trace(5, faces, tracker) if trace else None)
+    warnings = (WarningRecord(code="source_truncated", message="it ends"),)
+    traced = Trace(5, faces, tracker) if trace else None
+    return Segment(20, LENGTH, 7, pictures, traced, (1, 2**32 - 1), warnings)
 
 
 def test_a_segment_is_read_as_it_was_written_to_the_last_bit(tmp_path):
     chain = {"made_with": "a", "after": "b"}
     write_segment(tmp_path / "s", a_segment(), chain)
     read = read_segment(tmp_path / "s", chain)
-    assert (read.first, read.end, read.with_face, read.pictures) == (20, 30, 7, a_segment().pictures)
+    assert replace(read, trace=None) == a_segment(trace=False)
     expected = a_segment().trace
     assert (read.trace.first, read.trace.end) == (5, 8)
     for mine, theirs in zip(read.trace.faces, expected.faces, strict=True):

@@ -1,6 +1,6 @@
 """The source of pictures: a video or a still, as frames in output order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +58,8 @@ class VideoSource:
         """Pictures of the part on the 25 fps grid; known once they were all read."""
         self.warnings: tuple[WarningRecord, ...] = ()
         """Complete after the last frame."""
+        self.is_damaged = False
+        """Whether decoding has met faults so far."""
 
     def __enter__(self) -> Self:
         return self
@@ -79,6 +81,14 @@ class VideoSource:
         counted: int = self._decoder.receive().fields["frames"]
         return counted if sync_mode == "cut" else max(audio_frames, counted)
 
+    def go_to(self, position: int, prints: Sequence[int]) -> bool:
+        """Whether `frames` from there on will come without what is before being read, and be the same to the bit.
+
+        `prints` are CRC-32s of the frames before it, of their Y, U and V; all of the first time that the video plays.
+        """
+        self._decoder.ask("go_to", position=position, prints=list(prints))
+        return bool(self._decoder.receive().fields["went"])
+
     def frames(self, length: int, sync_mode: SyncMode, first: int = 0) -> Iterator[Frame]:
         """`length` frames (see `length`) in output order, of which those before `first` are passed over.
 
@@ -93,6 +103,7 @@ class VideoSource:
                 self.source_frames = message.fields["source_frames"]
                 self.warnings = tuple(WarningRecord(code=c, message=m) for c, m in message.fields["warnings"])
                 return
+            self.is_damaged = message.fields["is_damaged"]
             yield self._frame(index, message.fields["source_index"])
 
     def _frame(self, index: int, source_index: int) -> Frame:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from contract.errors import ResourceExhausted
+from contract.manifest import WarningRecord
 from worker.faces.trace import Trace
 from worker.media.writer import Encoded
 
@@ -24,7 +25,12 @@ _TRACE = "trace."
 
 def ends_segment(index: int) -> bool:
     """Whether an output frame is the last of its segment: counted from 0, never timed, and so the same each time."""
-    return (index + 1) % SEGMENT_FRAMES == 0
+    return left_in_segment(index) == 0
+
+
+def left_in_segment(index: int) -> int:
+    """How many frames of its segment come after an output frame."""
+    return SEGMENT_FRAMES - 1 - index % SEGMENT_FRAMES
 
 
 def is_long(frames: int) -> bool:
@@ -47,6 +53,7 @@ class Segment:
 
     `with_face` of them have a new mouth. `trace` has the faces that were first seen in them and the tracker as it
     was after them; None where no faces were followed, because all that is prepared of them was known already.
+    `prints` are of the source's last frames before `end` (`Witness`). The last segment has the source's `warnings`.
     """
 
     first: int
@@ -54,6 +61,8 @@ class Segment:
     with_face: int
     pictures: tuple[Encoded, ...]
     trace: Trace | None
+    prints: tuple[int, ...] = ()
+    warnings: tuple[WarningRecord, ...] = ()
 
     @property
     def end(self) -> int:
@@ -76,7 +85,14 @@ def write_segment(path: Path, segment: Segment, chain: Mapping[str, str]) -> Non
     }
     if segment.trace:
         tensors |= {f"{_TRACE}{name}": array for name, array in segment.trace.pack().items()}
-    about = {**chain, "first": segment.first, "frames": segment.frames, "with_face": segment.with_face}
+    about = {
+        **chain,
+        "first": segment.first,
+        "frames": segment.frames,
+        "with_face": segment.with_face,
+        "prints": segment.prints,
+        "warnings": [each.model_dump() for each in segment.warnings],
+    }
     try:
         save_file(tensors, path, metadata={_FORMAT: json.dumps(about)})
     except SafetensorError as error:  # its own name for what the disk says
@@ -111,6 +127,8 @@ def _segment(about: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> S
         about["with_face"],
         tuple(_pictures(tensors)),
         Trace.unpack(traced) if traced else None,
+        tuple(about["prints"]),
+        tuple(WarningRecord(**each) for each in about["warnings"]),
     )
 
 

@@ -162,3 +162,29 @@ def test_the_same_video_gives_the_same_points_again(models, frame_of, posed, pla
     first, second = FaceTracker(models), FaceTracker(models)
     for frame in frames:
         assert np.array_equal(first.track(frame).points, second.track(frame).points)
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+def test_a_tracker_that_takes_over_another_s_state_goes_on_to_the_last_bit(models, frame_of, people, smooth):
+    """At every frame of a story: a face moves, hides, comes back; a cut, two faces, nobody, a flash."""
+    story = [people((40 + 4 * k, 1.2)) for k in range(5)] + [people()] * 8 + [people((60, 1.2))] * 2
+    story += [people((20, 1.0), (420, 1.2), place=1)] * 3 + [np.full((360, 640, 3), 255, np.uint8)]
+    story += [people((20, 1.0), (424, 1.2), place=1)] * 2
+    frames = [frame_of(picture, k) for k, picture in enumerate(story)]
+    alone = FaceTracker(models, smooth=smooth)
+    states, expected = [], []
+    for frame in frames:
+        states.append(alone.state())
+        expected.append(alone.track(frame))
+    assert {face is None for face in expected} == {True, False}
+    for begin in range(len(frames)):
+        other = FaceTracker(models, smooth=smooth)
+        other.track(frame_of(people((300, 1.4), place=2)))  # which must leave nothing behind
+        other.restore(states[begin])
+        for frame, face in zip(frames[begin : begin + 4], expected[begin:], strict=False):
+            again = other.track(frame)
+            assert (again is None) == (face is None)
+            assert again is None or (again.points.tobytes(), again.score) == (
+                face.points.tobytes(),
+                face.score,
+            )

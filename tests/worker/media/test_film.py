@@ -1,5 +1,6 @@
 """Reading backward and again in bounded memory. In this process: the clips are our own, and the budget is set."""
 
+import zlib
 from itertools import chain
 
 import numpy as np
@@ -89,3 +90,52 @@ def test_interlaced_pictures_are_the_same_in_a_window_as_in_one_go(clips, monkey
     first = [picture for _, picture in source.forward()]
     back = [picture for _, picture in source.backward()]
     assert all(np.array_equal(a, b) for a, b in zip(first, reversed(back), strict=True))
+
+
+SEEKS = {
+    "a.mp4": ("libx264", {"g": "40", "bf": "2"}, True),
+    "open-gop.mp4": ("libx264", {"g": "15", "bf": "3", "x264-params": "open-gop=1"}, True),
+    "a.mkv": ("libx265", {"x265-params": "keyint=20:bframes=3:open-gop=1:log-level=none"}, True),
+    "a.ts": ("mpeg2video", {"g": "12", "bf": "2"}, True),
+    "a.webm": ("libvpx-vp9", {"g": "30"}, True),
+    "a.avi": ("mpeg4", {"g": "12", "bf": "2"}, None),  # without times of its own: it may go either way
+}
+
+
+@pytest.mark.parametrize("name", SEEKS)
+def test_a_reading_that_begins_later_shows_the_same_to_the_bit_and_back(clips, monkeypatch, name):
+    codec, options, expected = SEEKS[name]
+    path = clips.video(name, 100, codec=codec, options=options)
+    whole = list(in_order(opened(path, monkeypatch, kept=16), "bounce", 210))
+    prints = [zlib.crc32(picture.data) for _, picture in whole]
+    source = opened(path, monkeypatch, kept=16)
+    went = source.go_to(77, prints[61:77])
+    assert went == expected or expected is None
+    begin = 77 if went else 0
+    again = list(in_order(source, "bounce", 210 - begin))
+    assert source.frames == 100
+    assert [(index, zlib.crc32(picture.data)) for index, picture in again] == [
+        (index, each) for (index, _), each in zip(whole[begin:], prints[begin:], strict=True)
+    ]
+
+
+@pytest.mark.parametrize("position", [50, 100])
+def test_where_the_pictures_before_are_others_all_is_read(clips, monkeypatch, position):
+    """The last of the prints is wrong; or nothing comes after them."""
+    path = clips.video("a.mp4", 100)
+    prints = [zlib.crc32(picture.data) for _, picture in opened(path, monkeypatch, kept=16).forward()]
+    if position == 50:
+        prints[49] ^= 1
+    source = opened(path, monkeypatch, kept=16)
+    assert not source.go_to(position, prints[position - 16 : position])
+    assert [zlib.crc32(picture.data) for _, picture in source.forward()][:49] == prints[:49]
+    assert source.frames == 100
+
+
+def test_a_part_is_entered_where_it_lies_in_the_whole(clips, monkeypatch):
+    path = clips.video("a.mp4", 100, options={"g": "25"})
+    prints = [zlib.crc32(p.data) for _, p in opened(path, monkeypatch, kept=16, start=1.0, end=3.0).forward()]
+    source = opened(path, monkeypatch, kept=16, start=1.0, end=3.0)
+    assert source.go_to(30, prints[14:30])
+    assert shown(clips, source, source.forward()) == [*range(55, 75)]
+    assert shown(clips, source, source.backward()) == [*range(74, 24, -1)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
-from contract.errors import ResourceExhausted
+from contract.errors import DiskFull, ResourceExhausted
 from worker.media.audio import read_audio
 from worker.media.frame import Frame
 from worker.media.source import VideoSource
@@ -78,6 +78,57 @@ def test_the_same_frames_give_the_same_bytes_whatever_lay_in_memory_before(tmp_p
         del litter
         seen.add(written(tmp_path / "out.mp4", frames, audio).sha256)
     assert len(seen) == 1
+
+
+def in_parts(path, frames, audio, ends, taken=()):
+    """Written with cuts before those frames, the first parts taken from an earlier writer; the parts, too."""
+    parts, part = [], []
+    with VideoWriter(path, frames[0].width, frames[0].height, audio, threads=2) as writer:
+        for earlier in taken:
+            writer.take(earlier)
+        for frame in frames[ends[len(taken) - 1] if taken else 0 :]:
+            part += writer.write(frame)
+            if frame.index + 1 in ends:
+                part += writer.cut()
+                parts.append(part)
+                part = []
+        return writer.close(), parts
+
+
+def test_parts_that_another_writer_encoded_make_the_same_file(tmp_path, pictures, audio):
+    ends = [20, 40]
+    whole, parts = in_parts(tmp_path / "a.mp4", pictures, audio, ends)
+    for count in (1, 2):
+        resumed, _ = in_parts(tmp_path / "b.mp4", pictures, audio, ends, parts[:count])
+        assert resumed == whole
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    keys = {round(each.pts * each.time_base * 25) for each in packets if each.is_keyframe}
+    assert {0, 20, 40} <= keys
+    assert sorted(round(each.pts * each.time_base * 25) for each in packets) == list(range(50))
+
+
+def test_one_part_is_the_file_as_it_always_was(tmp_path, pictures, audio):
+    assert in_parts(tmp_path / "a.mp4", pictures, audio, [50])[0] == written(
+        tmp_path / "b.mp4", pictures, audio
+    )
+
+
+def test_nobody_sees_where_one_part_ends_and_another_begins(tmp_path, audio):
+    frames = list(wobbling(336, 240, 50))
+    in_parts(tmp_path / "parts.mp4", frames, audio, [25])
+    written(tmp_path / "whole.mp4", frames, audio)
+    parts, whole = (decibels(tmp_path / name, frames) for name in ("parts.mp4", "whole.mp4"))
+    assert np.abs(parts - whole).max() < 4
+    assert parts.min() > whole.min() - 1
+
+
+def decibels(path, frames):
+    """PSNR of luma, a value a frame."""
+    with av.open(str(path)) as container:
+        shown = [each.to_ndarray()[: frames[0].height] for each in container.decode(video=0)]
+    errors = [np.square(a.astype(float) - b.y).mean() for a, b in zip(shown, frames, strict=True)]
+    return 10 * np.log10(255**2 / np.array(errors))
 
 
 def wobbling(width, height, count):
@@ -153,7 +204,7 @@ def test_picture_and_sound_end_together(clips, tmp_path, limits, mode):
 
 
 def test_a_full_disk_is_a_temporary_failure(pictures, audio):
-    with pytest.raises(ResourceExhausted, match="cannot be written"):
+    with pytest.raises(DiskFull, match="cannot be written"):
         written("/dev/full", pictures, audio)
 
 

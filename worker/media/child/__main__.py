@@ -33,6 +33,7 @@ class Child:
         self._path = Path()
         self._limits = Limits()
         self._source: Film | Still
+        self._begin = 0  # where in the output the source's first picture is
 
     def serve(self, requests: BinaryIO) -> None:
         """Answer every request until the parent hangs up."""
@@ -72,10 +73,19 @@ class Child:
         """Answer with the pictures of the part."""
         self.send("end", frames=self._source.count(most))
 
+    def do_go_to(self, position: int, prints: list[int]) -> None:
+        """Answer whether the frames asked for next begin there without reading what is before."""
+        went = isinstance(self._source, Film) and self._source.go_to(position, prints)
+        self._begin = position if went else 0
+        self.send("end", went=went)
+
     def do_frames(self, length: int, sync_mode: Any, first: int) -> None:
         """Answer with the pictures in output order, without those before `first`."""
-        for source_index, picture in islice(in_order(self._source, sync_mode, length), first, None):
-            self.send("frame", [picture.data], source_index=source_index)
+        begin = self._begin
+        for source_index, picture in islice(
+            in_order(self._source, sync_mode, length - begin), first - begin, None
+        ):
+            self.send("frame", [picture.data], source_index=source_index, is_damaged=self._source.is_damaged)
         self.send("end", source_frames=self._source.frames, warnings=self._source.warnings)
 
     def do_audio(self) -> None:

@@ -1,15 +1,17 @@
 """A moving source: its pictures on the 25 fps grid, forward and backward, in bounded memory."""
 
+import zlib
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from av.video.frame import VideoFrame
 
-from contract.errors import NoVideo
+from contract.errors import DublineError, NoVideo
 from worker.media.child.container import (
     audio_facts,
     audio_stream,
@@ -58,6 +60,10 @@ class Film:
         self._from = position(_exact(start))
         self._to = None if end is None else max(position(_exact(end)), self._from + 1)
         self._stamps: array[int] | None = None
+        self._passed_over = (
+            0  # positions of which no stamp is known, because the first reading began after them
+        )
+        self._sought: Iterator[Placed] | None = None
         self._recent: deque[Placed] = deque(maxlen=self._kept_frames())
         self._faults = Faults()
         self._truncated: list[tuple[str, str]] = []
@@ -70,7 +76,12 @@ class Film:
     @property
     def frames(self) -> int | None:
         """Pictures of the part; None until they were read to the end once."""
-        return None if self._stamps is None else len(self._stamps)
+        return None if self._stamps is None else self._passed_over + len(self._stamps)
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether the first reading met faults so far."""
+        return bool(self._faults.packets or self._faults.frames)
 
     @property
     def warnings(self) -> list[tuple[str, str]]:
@@ -108,16 +119,41 @@ class Film:
             raise NoVideo(_EMPTY_PART)
         return counted
 
+    def go_to(self, position: int, prints: Sequence[int]) -> bool:
+        """Have the first reading begin there, where the file can be entered just before as if it was read whole.
+
+        So it can if the pictures before the position have these CRC-32s: as many as codecs look back at.
+        """
+        begin = position - len(prints)
+        try:
+            reading = self._first_pass(begin)
+            before = ((index, zlib.crc32(picture.data)) for index, picture in reading)
+            expected = enumerate(prints, begin)
+            if all(next(before, None) == each for each in expected) and (first := next(reading, None)):
+                self._sought = chain([first], reading)
+                return True
+        except DublineError:  # where a decoder was entered in its middle; what is wrong for good is met again
+            pass
+        self._stamps, self._passed_over, self._converter = None, 0, Converter(self._geometry)
+        self._recent.clear()
+        self._truncated.clear()
+        return False
+
     def forward(self) -> Iterator[Placed]:
-        """The part from its first picture to its last."""
+        """The part from its first picture to its last; the first time from where `go_to` went."""
+        if self._sought:
+            sought, self._sought = self._sought, None
+            return sought
         if self._stamps is None:
             return self._first_pass()
+        self._look_back()
         if len(self._recent) == len(self._stamps):
             return iter(self._recent)
         return self._again(0, len(self._stamps))
 
     def backward(self) -> Iterator[Placed]:
         """The part from its last picture to its first, a window at a time; only after `forward` has ended."""
+        self._look_back()
         stamps = self._stamps or array("q")
         stop = len(stamps) - len(self._recent)
         yield from reversed(self._recent)
@@ -136,11 +172,17 @@ class Film:
         width, height = self.shown
         return max(2, KEPT_BYTES // (width * height * 3 // 2))
 
-    def _first_pass(self) -> Iterator[Placed]:
+    def _look_back(self) -> None:
+        """Read what was passed over, of which stamps alone are wanted."""
+        if self._passed_over:
+            before = array("q", (shot.stamp for _, shot in islice(self._part(), self._passed_over)))
+            self._stamps, self._passed_over = before + (self._stamps or array("q")), 0
+
+    def _first_pass(self, begin: int = 0) -> Iterator[Placed]:
         """The part, remembered; what the end tells is known before its last picture is given."""
         stamps = array("q")
         last: tuple[Shot, Picture] | None = None
-        for index, shot in self._part():
+        for index, shot in self._part(begin):
             self._faults = self._reader.faults  # of this reading, and it goes on counting
             if last is None or last[0] is not shot:
                 last = shot, self._converter.picture(shot.frame)
@@ -150,24 +192,26 @@ class Film:
             self._recent.append((index, last[1]))
         if last is None:
             raise NoVideo(_EMPTY_PART)
-        self._stamps = stamps
+        self._stamps, self._passed_over = stamps, begin
         self._note_truncation(last[0])
         yield self._recent[-1]
 
-    def _part(self) -> Iterator[tuple[int, Shot]]:
-        """Grid positions of the part and their shots, not yet converted."""
-        for at, shot in on_grid(progressive(self._source()), self._origin):
+    def _part(self, begin: int = 0) -> Iterator[tuple[int, Shot]]:
+        """Grid positions of the part, from `begin` on, and their shots, not yet converted."""
+        first = self._from + begin
+        for at, shot in on_grid(progressive(self._source(first)), self._origin):
             if at >= self._limits.seconds * FPS:
                 raise too_long(self._limits)
             if self._to is not None and at >= self._to:
                 return
-            if at >= self._from:
+            if at >= first:
                 yield at - self._from, shot
 
-    def _source(self) -> Iterator[Shot]:
-        if self._from == 0:
+    def _source(self, first: int) -> Iterator[Shot]:
+        """Shots from a grid position of the whole video on, or from before it."""
+        if first == 0:
             return self._reader.from_start()
-        return self._reader.from_time(self._origin + Fraction(self._from - 1, FPS))
+        return self._reader.from_time(self._origin + Fraction(first - 1, FPS))
 
     def _again(self, begin: int, stop: int) -> Iterator[Placed]:
         """Positions begin..stop-1 decoded once more: at each, the last shot not later than the first time."""

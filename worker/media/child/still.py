@@ -37,6 +37,7 @@ class Still:
     """
 
     frames = 1
+    is_damaged = False
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self.warnings: list[tuple[str, str]] = []
