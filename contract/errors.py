@@ -25,7 +25,8 @@
     │   ├── StoreUnavailable      store_unavailable    S3 is away, slow or throttling
     │   ├── BrokerUnavailable     broker_unavailable   Redis is away
     │   ├── Preempted             preempted            this worker is being stopped: another goes on
-    │   ├── ResourceExhausted     resource_exhausted   disk or memory of the worker
+    │   ├── ResourceExhausted     resource_exhausted   memory of the worker
+    │   │   └── DiskFull          disk_full            its disk
     │   ├── EngineFailed          engine_failed        the engine or its device failed
     │   ├── Stalled               stalled              nothing moved for long, and the attempt was ended
     │   ├── TimeLimit             time_limit           the attempt took longer than it may
@@ -209,9 +210,15 @@ class BrokerUnavailable(TemporaryFailure):
 
 
 class ResourceExhausted(TemporaryFailure):
-    """The worker's disk or memory is full."""
+    """The worker's memory is full."""
 
     code = "resource_exhausted"
+
+
+class DiskFull(ResourceExhausted):
+    """The worker's disk is full, or cannot be written: the job is not to blame."""
+
+    code = "disk_full"
 
 
 class EngineFailed(TemporaryFailure):

@@ -31,12 +31,12 @@ from botocore.exceptions import (
 
 from contract.errors import (
     ConfigurationError,
+    DiskFull,
     DublineError,
     InputChanged,
     InputForbidden,
     InputNotFound,
     InputTooLarge,
-    ResourceExhausted,
     StoreUnavailable,
 )
 from contract.races import race
@@ -331,7 +331,7 @@ class Storage:
             InputNotFound: there is no such object.
             InputChanged: it is not the one with that ETag or that SHA-256, also when read a second time.
             InputTooLarge: it is larger than `max_bytes`; nothing was read.
-            ResourceExhausted: the disk is full.
+            DiskFull: the disk is.
         """
         for _ in range(2):
             got = self._download(address, path, etag, max_bytes, advance)
@@ -571,6 +571,4 @@ def _disk(path: Path) -> Iterator[None]:
     except (FileNotFoundError, BotoCoreError):  # some of botocore's own are OSErrors too: timeouts, TLS
         raise
     except OSError as error:
-        raise ResourceExhausted(
-            f"{path.name} cannot be written or read: {error.strerror}; free the disk"
-        ) from error
+        raise DiskFull(f"{path.name} cannot be written or read: {error.strerror}; free the disk") from error

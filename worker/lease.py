@@ -95,11 +95,14 @@ class Heartbeat:
     def confirm(self) -> None:
         """Return if the job is this attempt's right now, or if nobody can say: then the commit decides.
 
+        What is done is done: being out of time, or stopped, comes too late to matter.
+
         Raises:
-            LeaseLost, Cancelled, Preempted, TimeLimit, Stalled: it is to stop, for that reason.
+            LeaseLost, Cancelled: the job is another's, or is not wanted any more.
         """
         self._beat()
-        self.progress.check()
+        if isinstance(self.progress.revoked, LeaseLost | Cancelled):
+            self.progress.check()
 
     def check_held(self) -> None:
         """Return unless the job is known to be another's. Raises LeaseLost."""

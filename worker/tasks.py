@@ -173,7 +173,6 @@ class JobRunner:
                 return self._end(case, refusal, heart.check_held)
             logger.info("attempt %d begins", ticket.number)
             self._perform(ticket, heart.progress, case.findings)
-            heart.progress.enter("uploading")
             heart.settle()
             heart.confirm()
             return self._end(case, None, heart.check_held)

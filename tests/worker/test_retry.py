@@ -10,6 +10,7 @@ from contract.errors import (
     BrokerUnavailable,
     Cancelled,
     ConfigurationError,
+    DiskFull,
     DublineError,
     EngineFailed,
     InputRejected,
@@ -48,6 +49,7 @@ def policy(monkeypatch):
         (Preempted, LAST, Verdict("release", "preempted", 0.0)),
         (ConfigurationError, LAST, Verdict("release", "none", MISCONFIGURED_SECONDS)),
         (StoreUnavailable, LAST, Verdict("release", "infrastructure", 2.0)),
+        (DiskFull, LAST, Verdict("release", "infrastructure", 2.0)),
         (StoreUnavailable, Claim("claimed", trouble_seconds=60), Verdict("release", "infrastructure", 60.0)),
         (
             BrokerUnavailable,

@@ -407,6 +407,16 @@ def test_an_attempt_that_takes_too_long_is_a_failure_of_the_job(runner, delivery
     assert counted() == (1, 0, 0)
 
 
+def test_what_is_done_when_the_worker_is_told_to_stop_is_committed(runner, storage, delivery, manifest):
+    def stopped_late(ticket, progress, findings):
+        succeed(storage)(ticket, progress, findings)
+        work.stop()
+
+    work = runner(stopped_late)
+    assert work.run(delivery, "tag") == "committed"
+    assert manifest().status == "succeeded"
+
+
 # --- versions
 
 

@@ -1,5 +1,6 @@
 """The output: H.264 and AAC in an mp4 that plays before it is loaded whole, the same bytes for the same frames."""
 
+import errno
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 
-from contract.errors import ResourceExhausted
+from contract.errors import DiskFull, ResourceExhausted
 from worker.media.audio import PACKET_SAMPLES, Audio
 from worker.media.clock import FPS
 from worker.media.frame import Frame
@@ -183,7 +184,9 @@ def _disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ResourceExhausted(f"{path} cannot be written ({error.strerror}); free some space") from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        refusal = f"{path} cannot be written ({error.strerror}); free some space"
+        raise (DiskFull if full else ResourceExhausted)(refusal) from error
 
 
 def _video_stream(container: OutputContainer) -> VideoStream:
