@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-PIPELINE_VERSION = 2
+PIPELINE_VERSION = 3
 """Part of every job's identity. Raise it when the same inputs would give other pictures."""
 
 _MUSETALK = (
