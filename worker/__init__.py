@@ -7,6 +7,7 @@ attempt       one attempt at a job; stage: files in and out; scratch: their fold
 render        the story of the video; setup: what it needs once
 drawing       new mouths for frames; preparing: what is done once per source frame; overlap: stages side by side
 prepared      source frames that are kept ready for other jobs
+segments      finished parts of a long job, for the attempt that goes on from them
 media         decode, normalise, blend, encode; strangers' files only in a child process
 faces         find a face, follow it, say where its mouth is
 engines       draw the mouths
