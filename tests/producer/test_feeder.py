@@ -15,7 +15,7 @@ import redis
 from pydantic import SecretStr
 
 from contract import keys
-from contract.broker import PRIORITY_STEPS, QUEUE, make_app, publish
+from contract.broker import LIMIT_MARGIN_SECONDS, PRIORITY_STEPS, QUEUE, make_app, publish
 from contract.cancel import CancelRequest
 from contract.connection import connect
 from contract.errors import InputRejected, NotFound, StoreUnavailable
@@ -489,11 +489,11 @@ def test_a_row_s_own_time_limit_goes_with_its_message_and_the_setting_s_with_tho
     bench.submit("batch", own + rows(1, "other"))
     bench.feeder(time_limit_seconds=1234.0).step()
     found = {
-        delivery_of(message).row.id: json.loads(message)["headers"]["timelimit"]
+        delivery_of(message).row.id: json.loads(message)["headers"]["timelimit"][0]
         for name in bench._lists()
         for message in bench.redis.lrange(name, 0, -1)
     }
-    assert found == {"own-0": [90.0, None], "other-0": [1234.0, None]}
+    assert found == {"own-0": 90.0 + LIMIT_MARGIN_SECONDS, "other-0": 1234.0 + LIMIT_MARGIN_SECONDS}
 
 
 # --- what a person does not want

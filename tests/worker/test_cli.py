@@ -25,7 +25,7 @@ def test_render_makes_one_video_and_says_what_it_measured(dubline, tmp_path):
     done = dubline("render", DEMO / "portrait.mp4", DEMO / "voice-short.wav", "-o", output, "--json")
     assert done.exit_code == 0, done.output
     measured = json.loads(done.stdout)
-    frames = {"total": 139, "with_face": 139, "without_face": 0, "prepared": 139, "reused": 0}
+    frames = {"total": 139, "with_face": 139, "without_face": 0, "prepared": 139, "reused": 0, "resumed": 0}
     assert measured["frames"] == frames
     assert measured["bytes"] == output.stat().st_size
     assert list(output.parent.iterdir()) == [output]
