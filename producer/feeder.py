@@ -5,6 +5,7 @@ It believes the store. The queue and the ledger may be wiped at any moment: what
 and what has one never is. Any number of feeders may run, for everything they do may be done twice.
 """
 
+import json
 import logging
 import random
 import signal
@@ -102,6 +103,8 @@ class Feeder:
         self._window_size = 2 * settings.fleet_size + WINDOW_MARGIN
         self._lost_after_seconds = LOST_AFTER_LEASES * settings.lease_seconds
         self._batches: dict[str, OpenBatch] = {}
+        self._counted_at: dict[str, str | None] = {}
+        """By summary: the version of the note on requeued rows that it was counted at."""
         self._turns = Turns()
         self.aside: dict[str, Exception] = {}
         self._cancelling: list[_Waiting] = []
@@ -172,7 +175,7 @@ class Feeder:
         unended = {
             name: listed[keys.rows(name)].bytes
             for name in names
-            if keys.rows(name) in listed and keys.summary(name) not in listed and name not in self.aside
+            if keys.rows(name) in listed and name not in self.aside and not self._is_closed(name, listed)
         }
         for name, batch in list(self._batches.items()):
             if name not in unended or batch.requeued != _etag(listed.get(keys.requeued(name))):
@@ -185,6 +188,18 @@ class Feeder:
         for batch in self._batches.values():
             with self._setting_aside(batch):
                 self._heed(batch, listed.get(keys.cancelled(batch.name)))
+
+    def _is_closed(self, name: str, listed: dict[str, StoredObject]) -> bool:
+        """Whether its summary stands; one that was counted before rows were requeued is removed, whoever left it."""
+        summary, requeued = listed.get(keys.summary(name)), _etag(listed.get(keys.requeued(name)))
+        if summary is None or requeued is None or self._counted_at.get(summary.etag) == requeued:
+            return summary is not None
+        body = self._storage.get(summary.key)
+        self._counted_at[summary.etag] = json.loads(body).get("requeued") if body else None
+        if self._counted_at[summary.etag] == requeued:
+            return True
+        self._storage.delete_if_same(summary.key, summary.etag)
+        return False
 
     def _heed(self, batch: OpenBatch, wish: StoredObject | None) -> None:
         """Learn what a person wants cancelled, and take it out of the window."""

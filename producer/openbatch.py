@@ -96,6 +96,7 @@ class OpenBatch:
             output_minutes=round(self._seconds / 60, 3),
             cost=round(self._cost, 6),
             currency=self._currency or currency,
+            requeued=self.requeued,
         )
 
 

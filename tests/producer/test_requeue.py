@@ -9,7 +9,9 @@ from contract.outputs import publish_output
 from contract.summary import Summary
 from producer import requeue as module
 from producer.cancel import cancel_rows, wish
+from producer.feeder import Feeder
 from producer.requeue import requeue_rows
+from producer.status import all_batches
 
 
 @pytest.fixture
@@ -140,3 +142,30 @@ def test_a_row_that_is_not_there_requeues_nothing(storage, ledger, ended, rows):
     with pytest.raises(NotFound, match="there is no row 'three'"):
         requeue_rows(storage, ledger, ended, ["one", "three"])
     assert storage.get(keys.manifest(rows[0].job.id)) is not None
+
+
+def test_a_feeder_that_dies_after_closing_a_batch_over_requeued_rows_does_not_lose_them(
+    storage, ledger, ended, rows, app, settings
+):
+    closed = storage.get(keys.summary(ended))
+    requeue_rows(storage, ledger, ended)
+    storage.put(keys.summary(ended), closed)  # by one that had counted them, and died
+    feeder = Feeder(storage, ledger, app, settings)
+    feeder.step()
+    assert storage.get(keys.summary(ended)) is None
+    assert [ledger.offer(row.job.id, lost_after_seconds=60) for row in rows] == ["out", "out"]
+
+
+def test_a_batch_that_was_requeued_and_has_ended_again_stays_closed(
+    storage, ledger, ended, rows, commit, app, settings
+):
+    requeue_rows(storage, ledger, ended)
+    for row in rows:
+        commit(ended, row, attempt="a2")
+    feeder = Feeder(storage, ledger, app, settings)
+    feeder.step()
+    summary = storage.get(keys.summary(ended))
+    assert Summary.model_validate_json(summary).succeeded == 2
+    Feeder(storage, ledger, app, settings).step()
+    assert storage.get(keys.summary(ended)) == summary
+    assert [each.counts for each in all_batches(storage, ledger)] == [{"done": 2}]
