@@ -16,6 +16,8 @@ SOCKET_OPTIONS: dict[str, Any] = {
     "health_check_interval": 25,
 }
 """A dead peer is noticed, and nothing hangs for ever."""
+ANSWER_SECONDS = 10
+"""A command of the ledger takes milliseconds; a server that hangs is known after a few of these."""
 TRIES = 3
 """A command is repeated after a connection breaks, within a second or so; whoever asks waits for longer outages himself."""
 SENTINEL_SECONDS = 2
@@ -30,14 +32,13 @@ def connect(url: str) -> redis.Redis:
         "username": address.username,
         "password": address.password,
         "decode_responses": True,
-        "retry": Retry(ExponentialWithJitterBackoff(base=0.1, cap=1.0), TRIES),
         **SOCKET_OPTIONS,
+        "socket_timeout": ANSWER_SECONDS,
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.1, cap=1.0), TRIES),
     }
     if address.master:
-        asking = {
-            **sentinel_options(address),
-            "retry": Retry(NoBackoff(), 0),
-        }  # the next one is asked instead
+        once = Retry(NoBackoff(), 0)  # then the next one is asked
+        asking = {**sentinel_options(address), "retry": once}
         sentinels = Sentinel(address.hosts, sentinel_kwargs=asking, **options)  # type: ignore[no-untyped-call]
         client: redis.Redis = sentinels.master_for(address.master)  # type: ignore[no-untyped-call]
         return client

@@ -57,7 +57,30 @@ def test_a_file_that_is_not_toml_fails_with_its_name(config):
         Settings.read()
 
 
-@pytest.mark.parametrize("url", ["localhost:6379", "http://host", "redis://", "redis://:hunter2/1@host"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://ann:secret@host/1",
+        "rediss://:secret@host:6380/0?ssl_ca_certs=/etc/ca.pem",
+        "sentinel://:secret@a:26379;sentinel://b:26379/0?master=m",
+    ],
+)
+def test_redis_may_be_anywhere(monkeypatch, url):
+    monkeypatch.setenv("DUBLINE_REDIS_URL", url)
+    assert Settings.read().redis_url.get_secret_value() == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:6379",
+        "http://host",
+        "redis://",
+        "redis://:hunter2/1@host",
+        "redis://h:hunter2",
+        "sentinel://a",
+    ],
+)
 def test_an_address_that_is_none_of_redis_fails_at_once_and_is_not_shown(monkeypatch, url):
     monkeypatch.setenv("DUBLINE_REDIS_URL", url)
     with pytest.raises(ConfigurationError, match=r"DUBLINE_REDIS_URL.*percent-encoded") as caught:
