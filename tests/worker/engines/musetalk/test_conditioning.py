@@ -71,11 +71,18 @@ def test_the_same_pictures_give_the_same_bytes(networks):
     assert first == again
 
 
-def test_a_picture_does_not_depend_on_its_company(networks):
-    pictures = signal.pictures(3)
-    together = Conditioner(networks, 4).latents(pictures)
+def test_a_picture_does_not_depend_on_its_company_nor_on_its_place(networks):
+    conditioner, pictures = Conditioner(networks, 4), signal.pictures(3)
+    together = conditioner.latents(pictures)
+    assert np.array_equal(conditioner.latents(pictures[::-1].copy()), together[::-1])
     for picture, expected in zip(pictures, together, strict=True):
-        np.testing.assert_allclose(Conditioner(networks, 1).latents(picture[None])[0], expected, **ROUNDING)
+        assert np.array_equal(conditioner.latents(picture[None])[0], expected)
+
+
+def test_another_size_of_batch_moves_the_last_digits_at_most(networks):
+    pictures = signal.pictures(3)
+    by_fours, one_by_one = (Conditioner(networks, size).latents(pictures) for size in (4, 1))
+    np.testing.assert_allclose(by_fours, one_by_one, **ROUNDING)
 
 
 def test_a_short_batch_is_padded_and_its_padding_dropped(networks):

@@ -81,7 +81,16 @@ def test_the_same_input_gives_the_same_bytes(networks, windows):
     assert drawn(networks, windows, 3, 2).tobytes() == drawn(networks, windows, 3, 2).tobytes()
 
 
-def test_a_picture_does_not_depend_on_its_company(networks, windows):
+def test_a_picture_does_not_depend_on_its_company_nor_on_its_place(networks, windows):
+    generator, latents = Generator(networks, 4), signal.latents(4).numpy()
+    together = generator.pictures(latents, windows)
+    assert np.array_equal(generator.pictures(latents[::-1].copy(), windows.flip(0)), together[::-1])
+    for row in range(4):
+        alone = generator.pictures(latents[row : row + 1], windows[row : row + 1])
+        assert np.array_equal(alone[0], together[row])
+
+
+def test_another_size_of_batch_moves_a_level_by_one_at_most(networks, windows):
     alone = drawn(networks, windows, 1, 1)
     for count, batch_size in ((1, 4), (3, 3), (3, 4), (4, 2)):
         assert furthest(drawn(networks, windows, count, batch_size)[:1], alone) <= 1
