@@ -74,9 +74,12 @@ def perform(child, ticket, progress, findings):
     HISTORY.note("began", **name, note=str(ticket.number), pid=os.getpid())
     ended = "killed"
     try:
-        if ticket.delivery.row.id.startswith("render"):
+        row = ticket.delivery.row.id
+        if row.startswith("render"):
             _perform(child, ticket, progress, findings)
-        elif not ticket.delivery.row.id.startswith("noop"):
+        elif row.startswith("noop"):
+            time.sleep(float(row.split("-")[1]))
+        else:
             play(child, ticket, progress, findings)
         ended = "done"
     except BaseException as error:

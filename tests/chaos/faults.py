@@ -35,7 +35,7 @@ WEIGHTS: dict[Kind, float] = {
     "terminate worker": 3,
     "pause worker": 2,
     "kill broker": 2,
-    "wipe broker": 1,
+    "wipe broker": 0.5,
     "kill store": 1.5,
     "store outage": 1,
     "kill feeder": 2,

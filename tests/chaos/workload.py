@@ -94,7 +94,7 @@ def furnish(storage: Storage, batches: Sequence[Batch], folder: Path) -> None:
     for batch in batches:
         for number, script in enumerate(batch.scripts):
             is_render = script.kind == "render"
-            body = _voice(folder, number % VOICES) if is_render else script.to_bytes()
+            body = voice(folder, number % VOICES) if is_render else script.to_bytes()
             storage.put(_audio(script), body, "audio/wav")
 
 
@@ -159,7 +159,7 @@ def _audio(script: Script) -> str:
     return f"media/{script.name}.wav"
 
 
-def _voice(folder: Path, number: int) -> bytes:
+def voice(folder: Path, number: int) -> bytes:
     """A fifth of a second of speech."""
     path = folder / f"voice-{number}.wav"
     if not path.exists():
