@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports unit lock clean
+.PHONY: help demo test lint types imports unit chaos hostile dispatch lock clean
+SEED ?= 1 2 3 4 5
+JOBS ?= 1000
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -25,6 +27,15 @@ imports: .venv/dev
 
 unit: .venv/dev
 	$(BIN)/pytest
+
+chaos: .venv/dev ## break a whole stack at random until every job has ended, then judge; SEED=3 JOBS=200 for one short storm
+	for seed in $(SEED); do $(BIN)/python -m tests.chaos --seed $$seed --jobs $(JOBS) || exit 1; done
+
+hostile: .venv/dev ## a hundred files that are not what they say, through the real queue
+	$(BIN)/python -m tests.chaos.hostile
+
+dispatch: .venv/dev ## what Dubline itself costs a job, with 1 to 8 workers
+	$(BIN)/python -m benchmarks.dispatch
 
 lock:            ## write constraints.txt anew: the newest versions that pyproject.toml allows, on every platform
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
