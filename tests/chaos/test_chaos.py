@@ -41,7 +41,8 @@ def test_commits_without_their_condition_are_found_out(settings, storage, tmp_pa
 
 
 def test_a_stack_without_its_feeder_is_found_out(settings, storage, tmp_path):
-    kinds = ("short",) * 16
+    """So many jobs that a slow machine's feeder has not published them all before it is stopped."""
+    kinds = ("short",) * 120
     broken = run(replace(CALM_QUICK, kinds=kinds, feederless=True, stall_seconds=5), tmp_path, settings)
     assert {each.kind for each in broken.wrong} == {"lost", "not announced"}, broken
     assert not broken.left_alive, broken
