@@ -15,7 +15,7 @@ from worker.engines.musetalk.networks import Networks
 from worker.engines.musetalk.variants import Variant
 from worker.media.frame import Box, Pixels
 
-REVISION = "1"
+REVISION = "2"
 """Of the code that prepares frames. Raise it when the same frame would give another `Prepared`."""
 SOFTWARE = ("ai-edge-litert", "av", "diffusers", "numpy", "opencv-python-headless", "pillow", "torch")
 """What computes pixels, faces, boxes, masks and latents, and may round differently in another version."""

@@ -62,18 +62,30 @@ def test_every_weight_has_the_precision_that_was_asked_for(tmp_path, tiny_files,
     assert (found.dtype, found.device) == (dtype, CPU)
 
 
-def test_convolutions_lie_in_memory_as_tensor_cores_like_them(networks):
+def test_on_a_cpu_convolutions_lie_in_memory_plane_by_plane(networks):
     for network in (networks.unet, networks.vae):
-        weights = [each for each in network.parameters() if each.dim() == 4 and each.shape[1] > 1]
+        weights = convolutions(network)
         assert weights
-        assert all(each.is_contiguous(memory_format=torch.channels_last) for each in weights)
+        assert all(each.is_contiguous() for each in weights)
+
+
+def test_for_tensor_cores_convolutions_lie_channel_beside_channel(tiny_files):
+    network = tiny.architectures()["vae"].network()
+    assert module._laid_out(network, torch.device("cuda")) is network
+    weights = convolutions(network)
+    assert weights
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in weights)
+
+
+def convolutions(network):
+    """Their weights, but for those whose two layouts are one."""
+    return [each for each in network.parameters() if each.dim() == 4 and min(each.shape[1:]) > 1]
 
 
 def test_networks_from_files_hear_and_draw_as_upstream(tmp_path):
     found, golden = Networks.load(golden_files(tmp_path), CPU, torch.float32), np.load(signal.GOLDEN)
     latents = Conditioner(found, 1).latents(signal.pictures(1))
-    # looser than the tests of the pieces, by what channels beside each other cost; 0.14 is what these latents deviate by
-    np.testing.assert_allclose(latents[:, :, ::2, ::2], golden["latents"], rtol=0, atol=1e-3)
+    np.testing.assert_allclose(latents[:, :, ::2, ::2], golden["latents"], rtol=0, atol=1e-5)
     windows = Windows(signal.sound(16_000), 25, found)[:2]
     pictures = Generator(found, 2).pictures(signal.latents(2).numpy(), windows)[:, ::4, ::4]
     assert np.abs(pictures.astype(int) - golden["pictures"]).max() <= 1
