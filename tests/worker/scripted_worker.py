@@ -6,7 +6,6 @@ from pathlib import Path
 
 from celery import signals
 
-from worker import lease
 from worker.app import app, refuse_early
 from worker.child import Child
 
@@ -30,4 +29,3 @@ def perform(child, ticket, progress, findings):
 
 
 Child.perform = perform
-lease.STOP_SECONDS = 1.0  # a test does not wait as long
