@@ -3,6 +3,7 @@
 import copy
 import os
 import secrets
+from contextlib import ExitStack
 
 import pytest
 
@@ -12,6 +13,7 @@ from contract.ledger import Ledger
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.local import LocalStack, valkey_program, weed_program
+from tests.small_store import serving
 from worker import weights
 
 
@@ -83,3 +85,10 @@ def ledger(settings):
 def app(settings):
     with make_app(settings) as celery:
         yield celery
+
+
+@pytest.fixture
+def small_store():
+    """Start an S3 in this process that ignores some conditions of some methods; its address."""
+    with ExitStack() as stack:
+        yield lambda ignored, port=0: stack.enter_context(serving(ignored, port))

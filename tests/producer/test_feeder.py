@@ -2,6 +2,8 @@ import base64
 import json
 import logging
 import secrets
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -18,14 +20,15 @@ from contract import keys
 from contract.broker import LIMIT_MARGIN_SECONDS, PRIORITY_STEPS, QUEUE, make_app, publish
 from contract.cancel import CancelRequest
 from contract.connection import connect
-from contract.errors import InputRejected, NotFound, StoreUnavailable
+from contract.errors import InputRejected, NotFound, StoreRefused, StoreUnavailable
 from contract.job import Delivery, Job, Row, Source
 from contract.ledger import STATE_OF, Ledger, Progress
 from contract.manifest import Attempt, Cost, Manifest, OutputRecord
+from contract.storage import Storage
 from contract.summary import Summary
 from producer import feeder as feeder_module
 from producer.feeder import WINDOW_MARGIN, Feeder, resume
-from producer.local import Command, Service, valkey_program
+from producer.local import Command, Service, _environment, valkey_program
 
 SHORT_LEASE = 0.05
 SUFFIXES = [f"\x06\x16{step}" if step else "" for step in PRIORITY_STEPS]
@@ -667,6 +670,28 @@ def test_a_batch_is_not_closed_over_a_row_that_is_requeued_at_that_moment(bench,
     assert bench.summary("batch") is None
 
 
+# --- the process
+
+
+FEEDER = [sys.executable, "-m", "producer.cli", "feeder"]
+
+
+def test_a_store_that_ignores_a_condition_is_refused_by_a_feeder(settings, small_store):
+    careless = settings.model_copy(update={"s3_endpoint": small_store({("PUT", "If-None-Match")})})
+    done = subprocess.run(FEEDER, env=_environment(careless), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "error [store_refused]: " in done.stderr and "8 of 8 won a put" in done.stderr
+
+
+def test_a_feeder_that_starts_while_the_store_is_away_waits_and_may_be_stopped(settings):
+    away = settings.model_copy(update={"s3_endpoint": "http://127.0.0.1:1"})
+    with subprocess.Popen(FEEDER, env=_environment(away), stderr=subprocess.PIPE, text=True) as process:
+        told = process.stderr.readline()
+        process.terminate()
+        assert process.wait(20) == 0
+    assert "the start waits: http://127.0.0.1:1 did not answer" in told
+
+
 # --- one batch alone
 
 
@@ -685,6 +710,13 @@ def test_resuming_a_batch_feeds_it_alone_until_it_has_ended(bench, quick):
     assert (summary.batch, summary.succeeded) == ("mine", 12)
     assert sorted(bench.ended) == sorted(row.id for row in mine)
     assert resume(bench.settings, "mine") == summary, "of an ended batch it tells what became of it"
+
+
+def test_a_store_that_ignores_a_condition_is_refused_by_resume(settings, small_store):
+    careless = settings.model_copy(update={"s3_endpoint": small_store({("DELETE", "If-Match")})})
+    Storage(careless).put(keys.rows("batch"), rows(1)[0].model_dump_json().encode())
+    with pytest.raises(StoreRefused, match="a deletion of a version that is gone"):
+        resume(careless, "batch")
 
 
 def test_resuming_a_batch_that_cannot_be_fed_says_why(bench):
