@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
-import redis
 from pydantic import SecretStr
 
 from contract import keys
@@ -28,7 +27,7 @@ from contract.storage import Storage
 from contract.summary import Summary
 from producer import feeder as feeder_module
 from producer.feeder import WINDOW_MARGIN, Feeder, resume
-from producer.local import Command, Service, _environment, valkey_program
+from producer.local import _environment
 
 SHORT_LEASE = 0.05
 SUFFIXES = [f"\x06\x16{step}" if step else "" for step in PRIORITY_STEPS]
@@ -331,8 +330,8 @@ def test_a_lost_message_is_published_again(bench):
     assert sorted(bench.queued()) == ["row-0", "row-1"]
 
 
-def test_a_job_whose_worker_died_is_published_when_the_lease_expires(bench):
-    batch = rows(1)
+def test_a_job_whose_worker_died_is_published_before_all_others_when_the_lease_expires(bench):
+    batch = rows(1, "low", priority="low")
     bench.submit("batch", batch)
     feeder = bench.feeder()
     feeder.step()
@@ -340,9 +339,10 @@ def test_a_job_whose_worker_died_is_published_when_the_lease_expires(bench):
     bench.ledger.claim(batch[0].job.id, "worker", SHORT_LEASE)
     feeder.step()
     assert bench.queued() == []
+    bench.submit("other", rows(2, "high", priority="high"))
     time.sleep(SHORT_LEASE)
     feeder.step()
-    assert bench.queued() == ["row-0"]
+    assert bench.queued() == ["low-0", "high-0", "high-1"]
 
 
 @pytest.mark.parametrize("anew", [False, True], ids=["the same feeder", "a feeder that starts anew"])
@@ -846,41 +846,6 @@ def test_a_deleted_batch_is_fed_no_longer(bench):
     assert bench.queued() == ["other-0"]
 
 
-@pytest.fixture
-def own_broker(programs, tmp_path):
-    """A Valkey that may be killed and started again on its port; it forgets everything."""
-    config = tmp_path / "valkey.conf"
-    port = secrets.SystemRandom().randrange(22_100, 32_000)
-    config.write_text(f'bind 127.0.0.1\nport {port}\nsave ""\nappendonly no\n')
-    running = []
-
-    class Broker:
-        url = f"redis://127.0.0.1:{port}/0"
-
-        def start(self):
-            client = redis.Redis.from_url(self.url)
-            command = Command(
-                "broker", [valkey_program(), str(config)], {}, tmp_path, lambda: answers(client)
-            )
-            running.append(Service(command, tmp_path / "broker.log"))
-            running[-1].until_ready()
-            client.close()
-
-        def kill(self):
-            running.pop().kill()
-
-    yield Broker()
-    for each in running:
-        each.kill()
-
-
-def answers(client):
-    try:
-        return client.ping()
-    except redis.ConnectionError:
-        return False
-
-
 def test_a_broker_that_dies_and_comes_back_empty_costs_one_line_and_no_row(
     storage, settings, own_broker, quick, caplog
 ):
@@ -900,41 +865,6 @@ def test_a_broker_that_dies_and_comes_back_empty_costs_one_line_and_no_row(
     assert len(told) == 1
     assert told[0].startswith("the feeder waits: Redis does not serve the ledger")
     assert "the feeder goes on" in caplog.text
-
-
-@pytest.fixture
-def failing_over(programs, tmp_path):
-    """A master, its replica, and a Sentinel that watches them; all with a password."""
-    services = {}
-    ports = secrets.SystemRandom().sample(range(22_100, 32_000), 3)
-    common = "bind 127.0.0.1\nprotected-mode no\ndir .\n"
-    redis_lines = 'requirepass pw\nmasterauth pw\nsave ""\nrepl-diskless-sync-delay 0\n'
-    watch = [
-        f"monitor m 127.0.0.1 {ports[0]} 1",
-        "auth-pass m pw",
-        "down-after-milliseconds m 500",
-        "failover-timeout m 3000",
-    ]
-    lines = {
-        "master": redis_lines,
-        "replica": f"{redis_lines}replicaof 127.0.0.1 {ports[0]}\n",
-        "sentinel": "".join(f"sentinel {each}\n" for each in watch),
-    }
-    for (name, text), port in zip(lines.items(), ports, strict=True):
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / "valkey.conf").write_text(f"{common}port {port}\n{text}")
-        argv = [valkey_program(), "valkey.conf", *(["--sentinel"] if name == "sentinel" else [])]
-        with redis.Redis(port=port, password=None if name == "sentinel" else "pw") as client:
-            command = Command(name, argv, {}, folder, lambda client=client: answers(client))
-            services[name] = Service(command, tmp_path / f"{name}.log")
-            services[name].until_ready()
-    with redis.Redis(port=ports[0], password="pw") as master, redis.Redis(port=ports[2]) as sentinel:
-        until(lambda: master.info("replication")["connected_slaves"] == 1)
-        until(lambda: len(sentinel.sentinel_slaves("m")) == 1)
-        yield services["master"], f"sentinel://:pw@127.0.0.1:1;sentinel://127.0.0.1:{ports[2]}/0?master=m"
-    for each in services.values():
-        each.kill()
 
 
 def test_a_failover_behind_sentinels_costs_one_line_and_no_row(
