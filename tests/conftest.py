@@ -92,9 +92,9 @@ def app(settings):
 
 @pytest.fixture
 def small_store():
-    """Start an S3 in this process that ignores some conditions of some methods; its address."""
+    """Start an S3 in this process as `serving` has it; its address."""
     with ExitStack() as stack:
-        yield lambda ignored, port=0: stack.enter_context(serving(ignored, port))
+        yield lambda ignored, *more, **others: stack.enter_context(serving(ignored, *more, **others))
 
 
 @pytest.fixture

@@ -1,16 +1,24 @@
-"""An S3 in this process that is small enough to break a promise: it ignores what a test names."""
+"""An S3 in this process that is small enough to break a promise, or to say what SeaweedFS never does."""
 
 import hashlib
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+CONFLICT = (
+    b"<Error><Code>ConditionalRequestConflict</Code><Message>another request is at it</Message></Error>"
+)
+
 
 @contextmanager
-def serving(ignored, port=0):
-    """The address of a store that ignores these conditions, as pairs of method and header; on a port that is free."""
+def serving(ignored, port=0, conflicts=0):
+    """The address of a store that ignores these conditions, as pairs of method and header; on a port that is free.
+
+    So many conditional requests are answered by 409 first, as AWS does while another one writes the same key.
+    """
     with ThreadingHTTPServer(("127.0.0.1", port), SmallStore) as server:
         server.objects, server.lock, server.ignored = {}, threading.Lock(), ignored
+        server.conflicts = conflicts
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -45,6 +53,10 @@ class SmallStore(BaseHTTPRequestHandler):
     def _holds(self, method):
         etag = self._etag()
         given = {name: self.headers[name] for name in ("If-None-Match", "If-Match") if self.headers[name]}
+        if given and self.server.conflicts:
+            self.server.conflicts -= 1
+            self._reply(409, CONFLICT)
+            return False
         met = {"If-None-Match": etag is None, "If-Match": self.headers["If-Match"] == etag}
         if all(met[name] for name in given if (method, name) not in self.server.ignored):
             return True
@@ -62,7 +74,7 @@ class SmallStore(BaseHTTPRequestHandler):
         if body:
             self.send_header("ETag", f'"{hashlib.md5(body).hexdigest()}"')
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(body)
 
     def log_message(self, *_):

@@ -22,7 +22,7 @@ from contract.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from contract.storage import CHUNK_BYTES, Storage
+from contract.storage import CHUNK_BYTES, CONDITIONAL_TRIES, Storage
 
 WRITERS = 20
 
@@ -234,6 +234,32 @@ def test_a_deletion_whose_reply_was_lost_finds_it_gone(storage, settings, proxy,
     between, store = lose_first(proxy, settings, b"DELETE")
     assert store.delete_if_same("key", version)
     assert (between.dropped, storage.get("key")) == (1, None)
+
+
+CONDITIONAL = {
+    "put": (lambda store, etag: store.put_if_absent("new", b"mine") == b"mine", ("new", b"mine")),
+    "replace": (lambda store, etag: store.replace_if_same("key", b"mine", etag), ("key", b"mine")),
+    "delete": (lambda store, etag: store.delete_if_same("key", etag), ("key", None)),
+}
+
+
+@pytest.mark.parametrize(("ask", "stands"), CONDITIONAL.values(), ids=CONDITIONAL)
+def test_a_conditional_request_that_met_another_one_is_repeated(settings, small_store, ask, stands):
+    store = store_with(settings, s3_endpoint=small_store(set(), conflicts=CONDITIONAL_TRIES - 1))
+    store.put("key", b"theirs")
+    assert ask(store, store.stat("key").etag)
+    assert store.get(stands[0]) == stands[1]
+
+
+@pytest.mark.parametrize("ask", [each for each, _ in CONDITIONAL.values()], ids=CONDITIONAL)
+def test_one_that_meets_others_again_and_again_is_store_unavailable_and_changes_nothing(
+    settings, small_store, ask
+):
+    store = store_with(settings, s3_endpoint=small_store(set(), conflicts=1000))
+    store.put("key", b"theirs")
+    with pytest.raises(StoreUnavailable, match="did not settle the conditional"):
+        ask(store, store.stat("key").etag)
+    assert (store.get("new"), store.get("key")) == (None, b"theirs")
 
 
 def test_deleting_what_is_not_there_is_no_error(storage):
