@@ -45,7 +45,8 @@ local held = number('lease') > now
 """
 
 # ARGV: milliseconds after which an unclaimed message counts as lost, doubled with every offer up to an hour: behind
-# long jobs a message waits long, and must not be repeated for ever
+# long jobs a message waits long, and must not be repeated for ever. An owner whose lease is over did not release: the
+# job was taken in the middle, and does not wait its turn again.
 _OFFER = f"""{_START}
 if ended then return 'ended' end
 if held then return 'held' end
@@ -54,6 +55,7 @@ local offers = number('offers')
 local patience = math.max(math.min(ARGV[1] * 2 ^ (offers - 1), 3600000), ARGV[1])
 if number('offered') + patience > now then return 'out' end
 redis.call('HSET', KEYS[1], 'state', 'queued', 'offered', now, 'offers', offers + 1)
+if get('owner') then redis.call('HSET', KEYS[1], 'urgent', 1) end
 redis.call('HDEL', KEYS[1], 'frames', 'total', 'fps') keep()
 return 'publish'"""
 
@@ -179,7 +181,7 @@ class Ledger:
             self._redis.hdel(self._key(job), "offered", "offers")
 
     def urgent(self, jobs: Sequence[str]) -> frozenset[str]:
-        """Those of the jobs whose worker was stopped in the middle: they go before others."""
+        """Those of the jobs whose worker was stopped or died in the middle: they go before others."""
         with self._translated(), self._redis.pipeline(transaction=False) as pipe:
             for job in jobs:
                 pipe.hexists(self._key(job), "urgent")

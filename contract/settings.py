@@ -45,7 +45,8 @@ class Settings(BaseSettings):
     """The engine of rows that name none."""
     fleet_size: Annotated[int, Field(ge=1)] = 1
     """Workers expected; the feeder keeps twice as many jobs in the queue."""
-    lease_seconds: Annotated[float, Field(gt=0)] = 30.0
+    lease_seconds: Annotated[float, Field(gt=0)] = 25.0
+    """A job whose worker says nothing for so long is given to another: 5 s later it runs again."""
     attempts: Annotated[int, Field(ge=1)] = 3
     """Attempts of one job before its failure is committed."""
     lost_attempts: Annotated[int, Field(ge=1)] = 8

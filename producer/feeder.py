@@ -41,6 +41,7 @@ from contract.outputs import publish_output
 from contract.settings import Settings
 from contract.storage import Storage, StoredObject
 from contract.summary import Summary
+from contract.waiting import until_it_passes
 from producer.cancelling import CancelledRow, Canceller
 from producer.openbatch import OpenBatch
 from producer.sweep import Sweeper, Swept
@@ -391,11 +392,14 @@ def serve(settings: Settings) -> None:
 
     Raises:
         ConfigurationError: a credential or a setting is wrong.
+        StoreRefused: the store is not one that a cancelled job's end can rest on.
     """
     stop = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
-    Feeder(Storage(settings), Ledger(settings), make_app(settings), settings).run(stop)
+    storage = Storage(settings)
+    until_it_passes(storage.check, stop)
+    Feeder(storage, Ledger(settings), make_app(settings), settings).run(stop)
 
 
 def resume(settings: Settings, batch: str, stop: threading.Event | None = None) -> Summary | None:
@@ -405,10 +409,13 @@ def resume(settings: Settings, batch: str, stop: threading.Event | None = None) 
         NotFound: there is no such batch.
         InputRejected: it cannot be fed: another version of Dubline wrote it, say.
         ConfigurationError: a credential or a setting is wrong.
+        StoreRefused: the store is not one that a cancelled job's end can rest on.
     """
     storage = Storage(settings)
     if storage.stat(keys.rows(batch)) is None:
         raise NotFound(f"there is no batch {batch}; `dubline status` lists them")
+    if storage.stat(keys.summary(batch)) is None:
+        storage.check()
     with make_app(settings) as app:
         feeder = Feeder(storage, Ledger(settings), app, settings, only=batch)
         feeder.run(stop or threading.Event())

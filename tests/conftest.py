@@ -3,15 +3,20 @@
 import copy
 import os
 import secrets
+from contextlib import ExitStack
+from urllib.parse import urlsplit
 
 import pytest
 
 from contract.broker import make_app
+from contract.connection import connect
 from contract.errors import ConfigurationError
 from contract.ledger import Ledger
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.local import LocalStack, valkey_program, weed_program
+from tests.brokers import Broker, TlsServer, sentinels
+from tests.small_store import serving
 from worker import weights
 
 
@@ -83,3 +88,50 @@ def ledger(settings):
 def app(settings):
     with make_app(settings) as celery:
         yield celery
+
+
+@pytest.fixture
+def small_store():
+    """Start an S3 in this process as `serving` has it; its address."""
+    with ExitStack() as stack:
+        yield lambda ignored, *more, **others: stack.enter_context(serving(ignored, *more, **others))
+
+
+@pytest.fixture
+def own_broker(programs, tmp_path):
+    """A Valkey that may be killed and started again on its port; it forgets everything."""
+    broker = Broker(tmp_path)
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def failing_over(programs, tmp_path):
+    """A master behind a Sentinel, to be killed, and the address of both."""
+    with sentinels(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def plain(settings):
+    """The address of the tests' Valkey, taken apart."""
+    return urlsplit(settings.redis_url.get_secret_value())
+
+
+@pytest.fixture
+def tls(plain):
+    server = TlsServer(plain.port)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def user(settings):
+    """A user of the ACL who may touch what lies under the namespace and nothing else; login and password."""
+    admin = connect(settings.redis_url.get_secret_value())
+    name, password = f"user-{secrets.token_hex(4)}", "p@ss/word:1"
+    rights = ["resetchannels", f"&{settings.namespace}:*", "+@all", "-@admin", "-@dangerous", "+info"]
+    admin.execute_command("ACL", "SETUSER", name, "on", f">{password}", f"~{settings.namespace}:*", *rights)
+    yield name, "p%40ss%2Fword%3A1"
+    admin.execute_command("ACL", "DELUSER", name)
+    admin.close()

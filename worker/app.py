@@ -17,6 +17,7 @@ from contract.broker import TASK, delivery_tag, make_app
 from contract.errors import DublineError
 from contract.settings import Settings
 from contract.storage import Storage
+from contract.waiting import until_it_passes
 from worker import logs, weights
 from worker.child import Child
 from worker.preempt import NoticePoller
@@ -48,11 +49,15 @@ def child() -> Child:
 
 @signals.worker_init.connect
 def refuse_early(**_: object) -> None:
-    """Before the first message: jobs' imports and weights are here and the store keeps its promise, or the worker ends."""
+    """Before the first message: jobs' imports and weights are here and the store keeps its promise, or the worker ends.
+
+    A store that is away is waited for.
+    """
+    logs.log_plainly()
     try:
         try_out(settings.engine, settings.weights)
         weights.provide(settings.engine, settings.weights)
-        Storage(settings).check()
+        until_it_passes(Storage(settings).check)
     except DublineError as error:
         sys.exit(f"error [{error.code}]: {error.message}")
 

@@ -18,8 +18,9 @@ logger = logging.getLogger(__name__)
 BEAT_SECONDS = 1.0
 STALL_SECONDS = 600.0
 """Without progress for this long an attempt is ended: a hung job must not be held for ever."""
-STOP_SECONDS = 4.0
-"""A render that was told to stop and has not after this long is ended with its process."""
+STOP_SECONDS = 2.5
+"""A render that was told to stop and has not after this long is ended with its process. A second until it is told, one more
+until that is looked at, and the commit: together under the 5 s within which a cancelled job stops."""
 LAST_WORDS_SECONDS = 60.0
 """Most that a process that is to end takes to give its job back."""
 

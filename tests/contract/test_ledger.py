@@ -148,6 +148,15 @@ def test_a_job_that_waits_after_a_failure_is_not_claimed_before_its_time(ledger)
     assert ledger.claim(JOB, "b", LEASE).outcome == "claimed"
 
 
+def test_a_job_whose_worker_died_is_urgent_when_its_lease_is_over(ledger, offer):
+    ledger.claim(JOB, "a", SHORT)
+    assert (offer(), ledger.urgent([JOB])) == ("held", frozenset())
+    time.sleep(SHORT * 1.1)
+    assert (offer(), ledger.urgent([JOB])) == ("publish", {JOB})
+    assert ledger.claim(JOB, "b", LEASE).lost == 1
+    assert ledger.urgent([JOB]) == frozenset()
+
+
 def test_a_job_whose_worker_was_stopped_is_urgent_until_it_is_claimed(ledger, offer):
     ledger.claim(JOB, "a", LEASE)
     assert ledger.urgent([JOB]) == frozenset()

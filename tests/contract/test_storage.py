@@ -3,12 +3,9 @@ import hashlib
 import json
 import re
 import socket
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import pytest
@@ -25,7 +22,7 @@ from contract.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from contract.storage import CHUNK_BYTES, Storage
+from contract.storage import CHUNK_BYTES, CONDITIONAL_TRIES, Storage
 
 WRITERS = 20
 
@@ -239,6 +236,32 @@ def test_a_deletion_whose_reply_was_lost_finds_it_gone(storage, settings, proxy,
     assert (between.dropped, storage.get("key")) == (1, None)
 
 
+CONDITIONAL = {
+    "put": (lambda store, etag: store.put_if_absent("new", b"mine") == b"mine", ("new", b"mine")),
+    "replace": (lambda store, etag: store.replace_if_same("key", b"mine", etag), ("key", b"mine")),
+    "delete": (lambda store, etag: store.delete_if_same("key", etag), ("key", None)),
+}
+
+
+@pytest.mark.parametrize(("ask", "stands"), CONDITIONAL.values(), ids=CONDITIONAL)
+def test_a_conditional_request_that_met_another_one_is_repeated(settings, small_store, ask, stands):
+    store = store_with(settings, s3_endpoint=small_store(set(), conflicts=CONDITIONAL_TRIES - 1))
+    store.put("key", b"theirs")
+    assert ask(store, store.stat("key").etag)
+    assert store.get(stands[0]) == stands[1]
+
+
+@pytest.mark.parametrize("ask", [each for each, _ in CONDITIONAL.values()], ids=CONDITIONAL)
+def test_one_that_meets_others_again_and_again_is_store_unavailable_and_changes_nothing(
+    settings, small_store, ask
+):
+    store = store_with(settings, s3_endpoint=small_store(set(), conflicts=1000))
+    store.put("key", b"theirs")
+    with pytest.raises(StoreUnavailable, match="did not settle the conditional"):
+        ask(store, store.stat("key").etag)
+    assert (store.get("new"), store.get("key")) == (None, b"theirs")
+
+
 def test_deleting_what_is_not_there_is_no_error(storage):
     storage.delete("missing")
     assert storage.delete_if_same("missing", "0" * 32)
@@ -309,74 +332,6 @@ def test_the_self_test_refuses_a_store_that_ignores_a_condition(settings, small_
 
 def test_the_self_test_passes_on_a_small_store_that_ignores_none(settings, small_store):
     store_with(settings, s3_endpoint=small_store(set())).check()
-
-
-@pytest.fixture
-def small_store():
-    """Start an S3 in this process that ignores some conditions of some methods; its address."""
-    with ExitStack() as stack:
-
-        def start(ignored):
-            server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), SmallStore))
-            server.objects, server.lock, server.ignored = {}, threading.Lock(), ignored
-            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-            stack.callback(server.shutdown)
-            return f"http://127.0.0.1:{server.server_port}"
-
-        yield start
-
-
-class SmallStore(BaseHTTPRequestHandler):
-    """Objects in memory, one request at a time."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_PUT(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        with self.server.lock:
-            if self._holds("PUT"):
-                self.server.objects[self.path] = body
-                self._reply(200)
-
-    def do_DELETE(self):
-        with self.server.lock:
-            if self._holds("DELETE"):
-                self.server.objects.pop(self.path, None)
-                self._reply(204)
-
-    def do_GET(self):
-        with self.server.lock:
-            body = self.server.objects.get(self.path)
-        self._reply(404) if body is None else self._reply(200, body)
-
-    def do_HEAD(self):
-        self.do_GET()
-
-    def _holds(self, method):
-        etag = self._etag()
-        given = {name: self.headers[name] for name in ("If-None-Match", "If-Match") if self.headers[name]}
-        met = {"If-None-Match": etag is None, "If-Match": self.headers["If-Match"] == etag}
-        if all(met[name] for name in given if (method, name) not in self.server.ignored):
-            return True
-        self._reply(412)
-        return False
-
-    def _etag(self):
-        body = self.server.objects.get(self.path)
-        return None if body is None else f'"{hashlib.md5(body).hexdigest()}"'
-
-    def _reply(self, status, body=b""):
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
-        if body:
-            self.send_header("ETag", f'"{hashlib.md5(body).hexdigest()}"')
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
 
 
 # --- files

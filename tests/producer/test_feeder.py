@@ -2,6 +2,8 @@ import base64
 import json
 import logging
 import secrets
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -11,21 +13,21 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
-import redis
 from pydantic import SecretStr
 
 from contract import keys
 from contract.broker import LIMIT_MARGIN_SECONDS, PRIORITY_STEPS, QUEUE, make_app, publish
 from contract.cancel import CancelRequest
 from contract.connection import connect
-from contract.errors import InputRejected, NotFound, StoreUnavailable
+from contract.errors import InputRejected, NotFound, StoreRefused, StoreUnavailable
 from contract.job import Delivery, Job, Row, Source
 from contract.ledger import STATE_OF, Ledger, Progress
 from contract.manifest import Attempt, Cost, Manifest, OutputRecord
+from contract.storage import Storage
 from contract.summary import Summary
 from producer import feeder as feeder_module
 from producer.feeder import WINDOW_MARGIN, Feeder, resume
-from producer.local import Command, Service, valkey_program
+from producer.local import _environment
 
 SHORT_LEASE = 0.05
 SUFFIXES = [f"\x06\x16{step}" if step else "" for step in PRIORITY_STEPS]
@@ -328,8 +330,8 @@ def test_a_lost_message_is_published_again(bench):
     assert sorted(bench.queued()) == ["row-0", "row-1"]
 
 
-def test_a_job_whose_worker_died_is_published_when_the_lease_expires(bench):
-    batch = rows(1)
+def test_a_job_whose_worker_died_is_published_before_all_others_when_the_lease_expires(bench):
+    batch = rows(1, "low", priority="low")
     bench.submit("batch", batch)
     feeder = bench.feeder()
     feeder.step()
@@ -337,9 +339,10 @@ def test_a_job_whose_worker_died_is_published_when_the_lease_expires(bench):
     bench.ledger.claim(batch[0].job.id, "worker", SHORT_LEASE)
     feeder.step()
     assert bench.queued() == []
+    bench.submit("other", rows(2, "high", priority="high"))
     time.sleep(SHORT_LEASE)
     feeder.step()
-    assert bench.queued() == ["row-0"]
+    assert bench.queued() == ["low-0", "high-0", "high-1"]
 
 
 @pytest.mark.parametrize("anew", [False, True], ids=["the same feeder", "a feeder that starts anew"])
@@ -667,6 +670,28 @@ def test_a_batch_is_not_closed_over_a_row_that_is_requeued_at_that_moment(bench,
     assert bench.summary("batch") is None
 
 
+# --- the process
+
+
+FEEDER = [sys.executable, "-m", "producer.cli", "feeder"]
+
+
+def test_a_store_that_ignores_a_condition_is_refused_by_a_feeder(settings, small_store):
+    careless = settings.model_copy(update={"s3_endpoint": small_store({("PUT", "If-None-Match")})})
+    done = subprocess.run(FEEDER, env=_environment(careless), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "error [store_refused]: " in done.stderr and "8 of 8 won a put" in done.stderr
+
+
+def test_a_feeder_that_starts_while_the_store_is_away_waits_and_may_be_stopped(settings):
+    away = settings.model_copy(update={"s3_endpoint": "http://127.0.0.1:1"})
+    with subprocess.Popen(FEEDER, env=_environment(away), stderr=subprocess.PIPE, text=True) as process:
+        told = process.stderr.readline()
+        process.terminate()
+        assert process.wait(20) == 0
+    assert "the start waits: http://127.0.0.1:1 did not answer" in told
+
+
 # --- one batch alone
 
 
@@ -685,6 +710,13 @@ def test_resuming_a_batch_feeds_it_alone_until_it_has_ended(bench, quick):
     assert (summary.batch, summary.succeeded) == ("mine", 12)
     assert sorted(bench.ended) == sorted(row.id for row in mine)
     assert resume(bench.settings, "mine") == summary, "of an ended batch it tells what became of it"
+
+
+def test_a_store_that_ignores_a_condition_is_refused_by_resume(settings, small_store):
+    careless = settings.model_copy(update={"s3_endpoint": small_store({("DELETE", "If-Match")})})
+    Storage(careless).put(keys.rows("batch"), rows(1)[0].model_dump_json().encode())
+    with pytest.raises(StoreRefused, match="a deletion of a version that is gone"):
+        resume(careless, "batch")
 
 
 def test_resuming_a_batch_that_cannot_be_fed_says_why(bench):
@@ -814,41 +846,6 @@ def test_a_deleted_batch_is_fed_no_longer(bench):
     assert bench.queued() == ["other-0"]
 
 
-@pytest.fixture
-def own_broker(programs, tmp_path):
-    """A Valkey that may be killed and started again on its port; it forgets everything."""
-    config = tmp_path / "valkey.conf"
-    port = secrets.SystemRandom().randrange(22_100, 32_000)
-    config.write_text(f'bind 127.0.0.1\nport {port}\nsave ""\nappendonly no\n')
-    running = []
-
-    class Broker:
-        url = f"redis://127.0.0.1:{port}/0"
-
-        def start(self):
-            client = redis.Redis.from_url(self.url)
-            command = Command(
-                "broker", [valkey_program(), str(config)], {}, tmp_path, lambda: answers(client)
-            )
-            running.append(Service(command, tmp_path / "broker.log"))
-            running[-1].until_ready()
-            client.close()
-
-        def kill(self):
-            running.pop().kill()
-
-    yield Broker()
-    for each in running:
-        each.kill()
-
-
-def answers(client):
-    try:
-        return client.ping()
-    except redis.ConnectionError:
-        return False
-
-
 def test_a_broker_that_dies_and_comes_back_empty_costs_one_line_and_no_row(
     storage, settings, own_broker, quick, caplog
 ):
@@ -868,41 +865,6 @@ def test_a_broker_that_dies_and_comes_back_empty_costs_one_line_and_no_row(
     assert len(told) == 1
     assert told[0].startswith("the feeder waits: Redis does not serve the ledger")
     assert "the feeder goes on" in caplog.text
-
-
-@pytest.fixture
-def failing_over(programs, tmp_path):
-    """A master, its replica, and a Sentinel that watches them; all with a password."""
-    services = {}
-    ports = secrets.SystemRandom().sample(range(22_100, 32_000), 3)
-    common = "bind 127.0.0.1\nprotected-mode no\ndir .\n"
-    redis_lines = 'requirepass pw\nmasterauth pw\nsave ""\nrepl-diskless-sync-delay 0\n'
-    watch = [
-        f"monitor m 127.0.0.1 {ports[0]} 1",
-        "auth-pass m pw",
-        "down-after-milliseconds m 500",
-        "failover-timeout m 3000",
-    ]
-    lines = {
-        "master": redis_lines,
-        "replica": f"{redis_lines}replicaof 127.0.0.1 {ports[0]}\n",
-        "sentinel": "".join(f"sentinel {each}\n" for each in watch),
-    }
-    for (name, text), port in zip(lines.items(), ports, strict=True):
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / "valkey.conf").write_text(f"{common}port {port}\n{text}")
-        argv = [valkey_program(), "valkey.conf", *(["--sentinel"] if name == "sentinel" else [])]
-        with redis.Redis(port=port, password=None if name == "sentinel" else "pw") as client:
-            command = Command(name, argv, {}, folder, lambda client=client: answers(client))
-            services[name] = Service(command, tmp_path / f"{name}.log")
-            services[name].until_ready()
-    with redis.Redis(port=ports[0], password="pw") as master, redis.Redis(port=ports[2]) as sentinel:
-        until(lambda: master.info("replication")["connected_slaves"] == 1)
-        until(lambda: len(sentinel.sentinel_slaves("m")) == 1)
-        yield services["master"], f"sentinel://:pw@127.0.0.1:1;sentinel://127.0.0.1:{ports[2]}/0?master=m"
-    for each in services.values():
-        each.kill()
 
 
 def test_a_failover_behind_sentinels_costs_one_line_and_no_row(

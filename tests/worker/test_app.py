@@ -1,5 +1,6 @@
 """The worker's processes, as Celery starts them."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -105,6 +106,42 @@ def test_a_worker_whose_jobs_cannot_be_imported_refuses_to_start(tmp_path):
     told = done.stderr.splitlines()[-1]
     assert told.startswith("error [configuration]: what jobs need cannot be imported (libtensors.so.0")
     assert "pip install 'dubline[worker]'" in told
+
+
+def test_a_store_that_ignores_a_condition_is_refused_by_a_worker(here, small_store):
+    careless = here.model_copy(update={"s3_endpoint": small_store({("PUT", "If-None-Match")})})
+    done = subprocess.run(WORKER, env=_environment(careless), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    told = done.stderr.splitlines()[-1]
+    assert told.startswith("error [store_refused]: ") and "8 of 8 won a put that only one may win" in told
+
+
+def test_a_worker_that_starts_while_the_store_is_away_waits_with_one_line_and_then_works(
+    here, small_store, tmp_path
+):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    away = here.model_copy(update={"s3_endpoint": f"http://127.0.0.1:{port}"})
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        worker = subprocess.Popen(WORKER, env=_environment(away), stdout=output, stderr=output)
+    try:
+        until(lambda: "the start waits: " in log.read_text(), log)
+        time.sleep(3)  # it is tried again meanwhile
+        assert worker.poll() is None
+        small_store(set(), port)
+        until(lambda: " ready." in log.read_text(), log)
+    finally:
+        worker.terminate()
+        worker.wait()
+    assert log.read_text().count("the start waits: ") == 1
+
+
+def until(true, log, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
 
 
 def test_what_jobs_need_is_imported_in_another_process(tmp_path):
