@@ -50,7 +50,7 @@ def child() -> Child:
 def refuse_early(**_: object) -> None:
     """Before the first message: jobs' imports and weights are here and the store keeps its promise, or the worker ends."""
     try:
-        try_out(settings.engine, settings.weights)
+        try_out(settings.engine, settings.weights, settings.encoder)
         weights.provide(settings.engine, settings.weights)
         Storage(settings).check()
     except DublineError as error:
