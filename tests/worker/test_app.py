@@ -22,7 +22,8 @@ from worker.progress import JobProgress
 from worker.tasks import Ticket
 from worker.tryout import import_all, try_out
 
-DEMO = Path(__file__).parents[2] / "demo"
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "demo"
 WORKER = [
     sys.executable,
     "-m",
@@ -81,7 +82,7 @@ def test_a_process_whose_engine_failed_is_replaced_and_the_job_done_by_the_next(
 ):
     (tmp_path / "sitecustomize.py").write_text(ENGINE_THAT_FAILS_ONCE)
     said = tmp_path / "pids"
-    environment = _environment(here) | {"PYTHONPATH": str(tmp_path), "SAID": str(said)}
+    environment = _environment(here) | {"PYTHONPATH": f"{tmp_path}:{ROOT}", "SAID": str(said)}
     with (tmp_path / "log").open("wb") as log:
         worker = subprocess.Popen(WORKER, env=environment, stdout=log, stderr=log)
     try:
@@ -108,7 +109,7 @@ def test_a_worker_whose_jobs_cannot_be_imported_refuses_to_start(tmp_path):
     (tmp_path / "safetensors.py").write_text(
         "raise ImportError('libtensors.so.0: cannot open shared object file')"
     )
-    environment = _environment(Settings()) | {"PYTHONPATH": str(tmp_path)}
+    environment = _environment(Settings()) | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
     done = subprocess.run(WORKER, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     told = done.stderr.splitlines()[-1]
