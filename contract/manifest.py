@@ -46,6 +46,8 @@ class OutputRecord(Boundary):
     duration_seconds: float
     width: int
     height: int
+    encoder: str | None = None
+    """What encoded the pictures: x264 or nvenc."""
     video_codec: str
     audio_codec: str
 

@@ -3,7 +3,7 @@
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -20,6 +20,8 @@ from contract.job import EngineName
 PREFIX = "DUBLINE_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 GIB = 2**30
+
+EncoderChoice = Literal["auto", "x264", "nvenc"]
 
 
 class Settings(BaseSettings):
@@ -82,6 +84,8 @@ class Settings(BaseSettings):
     """Folder of what engines know of source frames before they hear a sound, kept for other jobs."""
     prepared_bytes: Annotated[int, Field(ge=0)] = 20 * GIB
     """Most that lies there, least recently used go first; 0 keeps nothing, here or in the bucket."""
+    encoder: EncoderChoice = "auto"
+    """auto: NVENC where it proves to work when the process sets up, else x264. Each gives its own bytes."""
     threads: Annotated[int, Field(ge=1)] = 4
     """Threads of the encoder. Fixed, not the machine's: x264's bytes depend on it."""
 

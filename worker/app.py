@@ -55,7 +55,7 @@ def refuse_early(**_: object) -> None:
     """
     logs.log_plainly()
     try:
-        try_out(settings.engine, settings.weights)
+        try_out(settings.engine, settings.weights, settings.encoder)
         weights.provide(settings.engine, settings.weights)
         until_it_passes(Storage(settings).check)
     except DublineError as error:

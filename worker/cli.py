@@ -24,7 +24,7 @@ from contract.checks import Check
 from contract.errors import BadRequest, ConfigurationError, DublineError
 from contract.job import EngineName, JobOptions, Landmarks, MaskSource, ParsingMode, SyncMode
 from contract.ledger import Progress as Now
-from contract.settings import Settings
+from contract.settings import EncoderChoice, Settings
 from worker import weights
 from worker.weights import registry
 
@@ -142,6 +142,7 @@ def verify(wanted: Wanted = None) -> None:
 def checks(settings: Settings) -> Iterable[Check]:
     """What the worker needs of this machine."""
     yield _codecs()
+    yield _encoder(settings.encoder)
     try:
         weights.require(settings.engine, settings.weights)
         yield Check("weights", True, f"of {settings.engine}, in {settings.weights}")
@@ -197,6 +198,16 @@ def _codecs() -> Check:
         return Check("codecs", True, trial())
     except DublineError as error:
         return Check("codecs", False, error.message, "pip install --force-reinstall av")
+
+
+def _encoder(choice: EncoderChoice) -> Check:
+    from worker.media.chosen import chosen  # heavy
+
+    try:
+        found = chosen(choice)
+    except DublineError as error:
+        return Check("encoder", False, error.message, "DUBLINE_ENCODER=auto")
+    return Check("encoder", True, f"{found.encoder.name}: {found.why}")
 
 
 def _bar(console: Console) -> Progress:

@@ -13,7 +13,7 @@ drawing.py is the middle; preparing.py says what is done once per source frame, 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from worker.evaluation.aperture import apertures
 from worker.evaluation.sync import check, curves, loudness
 from worker.faces.track import FaceModels, FaceTracker
 from worker.media.audio import Audio, read_audio
+from worker.media.encoder import Encoder, x264
 from worker.media.frame import Frame
 from worker.media.limits import Limits
 from worker.media.source import VideoSource
@@ -53,6 +54,8 @@ class Tools:
     faces: FaceModels
     limits: Limits
     threads: int
+    encoder: Encoder = field(default_factory=x264)
+    """Of pictures that have a size it takes."""
     shelf: Shelf | None = None
     """Where prepared frames are kept for other jobs."""
     segments: Segments | None = None
@@ -144,13 +147,16 @@ class _Job:
     ) -> tuple[EncodedFacts, Frames, tuple[WarningRecord, ...]]:
         """The finished file, how many of its frames have a new mouth, and the source's warnings."""
         watch, total = self.watch, len(features)
+        encoder, threads = self.tools.encoder.suited(source.width, source.height), self.tools.threads
         is_covered = kept is not None and kept.covers(source.source_frames or total)
         tracker = None if is_covered else FaceTracker(self.tools.faces, self.options.face)
         preparer = Preparer(self.engine, tracker, kept, watch)
         with (
             watch.stage("stream"),
-            VideoWriter(output, source.width, source.height, sound, threads=self.tools.threads) as writer,
-            self._chain(source, total) as chain,
+            VideoWriter(
+                output, source.width, source.height, sound, threads=threads, encoder=encoder
+            ) as writer,
+            self._chain(source, total, encoder) as chain,
         ):
             witness = Witness(source)
             recording = Recording(writer, chain, witness)
@@ -181,7 +187,9 @@ class _Job:
                 behind.put(each)
                 self.progress.advance()
 
-    def _chain(self, source: VideoSource, total: int) -> AbstractContextManager[Chain | None]:
+    def _chain(
+        self, source: VideoSource, total: int, encoder: Encoder
+    ) -> AbstractContextManager[Chain | None]:
         """The job's segments in the bucket; None where it is too short to have several, or has no bucket."""
         segments = self.tools.segments
         if segments is None or not is_long(total):
@@ -192,6 +200,7 @@ class _Job:
                 "frames": total,
                 "size": [source.width, source.height],
                 "threads": self.tools.threads,
+                "encoder": encoder.identity,
                 "engine": dict(engine),
             }
         )

@@ -1,6 +1,7 @@
 """What a process sets up before its first render, and what more for another engine."""
 
 import gc
+import logging
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +17,13 @@ from worker import weights
 from worker.engines.base import Engine
 from worker.engines.preview.engine import PreviewEngine
 from worker.faces.track import FaceModels
+from worker.media.chosen import chosen
+from worker.media.encoder import Encoder
 from worker.media.limits import Limits
 from worker.prepared.shelf import Shelf
 from worker.render import Tools
+
+logger = logging.getLogger(__name__)
 
 
 def _preview(_name: EngineName, _folder: Path) -> Engine:
@@ -68,7 +73,7 @@ class Toolbox:
         threadpool_limits(1, user_api="blas")
 
     def __call__(self, engine: EngineName) -> Tools:
-        """The engine, the face networks, the limits, and the shelf.
+        """The engine, the face networks, the limits, the encoder, and the shelf.
 
         Raises:
             ConfigurationError: weights or libraries are missing or are not the ones that were named.
@@ -77,7 +82,13 @@ class Toolbox:
         if engine not in self._engines:
             self._engines[engine] = self._set_up(engine)
         limits, threads = Limits.of(self._settings), self._settings.threads
-        return Tools(self._engines[engine], self._faces, limits, threads, self._shelf)
+        return Tools(self._engines[engine], self._faces, limits, threads, self._encoder, self._shelf)
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        found = chosen(self._settings.encoder)
+        logger.info("%s encodes the pictures: %s", found.encoder.name, found.why)
+        return found.encoder
 
     @cached_property
     def _faces(self) -> FaceModels:

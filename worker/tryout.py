@@ -8,18 +8,20 @@ from pathlib import Path
 
 from contract.errors import ConfigurationError, InputRejected
 from contract.job import EngineName
+from contract.settings import EncoderChoice
 
 
-def try_out(engine: EngineName, weights: Path) -> None:
+def try_out(engine: EngineName, weights: Path, encoder: EncoderChoice = "auto") -> None:
     """Return when all that jobs need was imported, and the codecs did their work; nothing of it stays in this process.
 
     Raises:
-        ConfigurationError: something is not installed, is broken, or ends the process that uses it.
+        ConfigurationError: something is not installed, is broken, or ends the process that uses it; or the encoder
+            that is asked for does not work.
     """
     spawned = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(max_workers=1, mp_context=spawned) as process:
-            process.submit(_try_out, engine, weights).result()
+            process.submit(_try_out, engine, weights, encoder).result()
     except BrokenProcessPool as error:
         raise ConfigurationError(
             f"importing what jobs of {engine} need ends the process; install dubline[worker] anew on this machine"
@@ -46,8 +48,11 @@ def import_all(engine: EngineName, weights: Path) -> None:
     ENGINES[engine](engine, weights)
 
 
-def _try_out(engine: EngineName, weights: Path) -> None:
+def _try_out(engine: EngineName, weights: Path, encoder: EncoderChoice) -> None:
     import_all(engine, weights)
+    from worker.media.chosen import chosen
     from worker.media.trial import trial
 
     trial()
+    if encoder == "nvenc":  # of the other choices nothing can be wrong
+        chosen(encoder)

@@ -17,11 +17,14 @@ from contract.manifest import Findings, Manifest
 from contract.settings import Settings
 from producer.local import _environment
 from worker.child import Child
+from worker.media.chosen import prove
+from worker.media.encoder import nvenc
 from worker.progress import JobProgress
 from worker.tasks import Ticket
 from worker.tryout import import_all, try_out
 
-DEMO = Path(__file__).parents[2] / "demo"
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "demo"
 WORKER = [
     sys.executable,
     "-m",
@@ -66,7 +69,12 @@ def delivery(storage):
 @pytest.fixture
 def here(settings, weights_folder, tmp_path):
     return settings.model_copy(
-        update={"weights": weights_folder, "scratch": tmp_path, "prepared": tmp_path / "prepared"}
+        update={
+            "weights": weights_folder,
+            "scratch": tmp_path,
+            "prepared": tmp_path / "prepared",
+            "encoder": "x264",
+        }
     )
 
 
@@ -75,7 +83,7 @@ def test_a_process_whose_engine_failed_is_replaced_and_the_job_done_by_the_next(
 ):
     (tmp_path / "sitecustomize.py").write_text(ENGINE_THAT_FAILS_ONCE)
     said = tmp_path / "pids"
-    environment = _environment(here) | {"PYTHONPATH": str(tmp_path), "SAID": str(said)}
+    environment = _environment(here) | {"PYTHONPATH": f"{tmp_path}:{ROOT}", "SAID": str(said)}
     with (tmp_path / "log").open("wb") as log:
         worker = subprocess.Popen(WORKER, env=environment, stdout=log, stderr=log)
     try:
@@ -90,17 +98,19 @@ def test_a_process_whose_engine_failed_is_replaced_and_the_job_done_by_the_next(
         worker.wait()
     made = Manifest.model_validate_json(body)
     assert (made.status, made.attempt.number) == ("succeeded", 2)
+    assert made.output.encoder == "x264"
     assert len(said.read_text().split()) == 2
     log = (tmp_path / "log").read_text()
     assert "attempt 1 failed [engine_failed]: CUDA error" in log
     assert "this process ends, and a new one takes the next job" in log
+    assert log.count("x264 encodes the pictures: the setting says so") == 2, "each process says so once"
 
 
 def test_a_worker_whose_jobs_cannot_be_imported_refuses_to_start(tmp_path):
     (tmp_path / "safetensors.py").write_text(
         "raise ImportError('libtensors.so.0: cannot open shared object file')"
     )
-    environment = _environment(Settings()) | {"PYTHONPATH": str(tmp_path)}
+    environment = _environment(Settings()) | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
     done = subprocess.run(WORKER, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     told = done.stderr.splitlines()[-1]
@@ -142,6 +152,18 @@ def until(true, log, seconds=60):
     while not true():
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.05)
+
+
+def test_a_worker_that_is_to_use_nvenc_and_cannot_refuses_to_start(tmp_path, weights_folder):
+    found = prove(nvenc())
+    if found.sha256:
+        pytest.skip("NVENC works on this machine")
+    environment = _environment(Settings(weights=weights_folder, encoder="nvenc"))
+    done = subprocess.run(WORKER, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    told = done.stderr.splitlines()[-1]
+    assert told.startswith(f"error [configuration]: NVENC does not work here: {found.fault}")
+    assert "DUBLINE_ENCODER" in told
 
 
 def test_what_jobs_need_is_imported_in_another_process(tmp_path):

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from contract.settings import Settings
 from producer.cli import app
 from worker.cli import checks
+from worker.media.proof import Proof
 
 DEMO = Path(__file__).parents[2] / "demo"
 
@@ -84,6 +85,17 @@ def test_missing_weights_name_the_command_that_fetches_them(dubline, tmp_path, m
 def test_the_doctor_finds_codecs_and_weights_here(weights_folder, tmp_path):
     found = {check.name: check for check in checks(Settings(weights=weights_folder))}
     assert found["codecs"].ok and found["weights"].ok
+    assert found["encoder"].ok and found["encoder"].detail.startswith(("x264: ", "nvenc: "))
     missing = {check.name: check for check in checks(Settings(weights=tmp_path))}
     assert missing["weights"].ok is False
     assert missing["weights"].remedy == "dubline models fetch"
+
+
+def test_the_doctor_says_what_is_wrong_with_nvenc(monkeypatch):
+    monkeypatch.setattr("worker.media.chosen.prove", lambda _: Proof(fault="Cannot load libcuda.so.1"))
+    found = {check.name: check for check in checks(Settings(encoder="nvenc"))}["encoder"]
+    assert found.ok is False and "Cannot load libcuda.so.1" in found.detail
+    assert found.remedy == "DUBLINE_ENCODER=auto"
+    monkeypatch.setattr("worker.media.chosen._has_gpu", lambda: True)
+    found = {check.name: check for check in checks(Settings())}["encoder"]
+    assert found.ok and found.detail == "x264: NVENC does not work here: Cannot load libcuda.so.1"

@@ -26,6 +26,7 @@ from worker.attempt import Workshop
 from worker.drawing import draw
 from worker.faces.face import Face
 from worker.faces.trace import Trace
+from worker.media import encoder
 from worker.media.source import VideoSource
 from worker.media.writer import Encoded
 from worker.prepared.shelf import Shelf
@@ -175,6 +176,24 @@ def test_other_software_other_threads_or_another_length_of_segments_begin_anew(a
     monkeypatch.setattr(segment_file, "SEGMENT_FRAMES", LENGTH + 1)
     attempt(kill_at=1)
     assert attempt.done == 0
+
+
+def test_another_encoder_or_another_card_begins_anew_and_the_same_one_goes_on(attempt, monkeypatch):
+    monkeypatch.setattr(encoder, "SMALLEST", 16)
+    mpeg4 = {"bf": "2", "g": "250", "b": "4000000"}
+    one, other = (
+        replace(attempt.tools, encoder=encoder.Encoder("stand-in", "mpeg4", mpeg4, card))
+        for card in ("one card", "another")
+    )
+    whole, expected = attempt(segments=False, tools=one)
+    assert whole.encoded.encoder == "stand-in"
+    assert attempt(kill_at=33, tools=one) is None
+    for tools in (other, attempt.tools):
+        attempt(kill_at=1, tools=tools)
+        assert attempt.done == 0
+    done, made = attempt(tools=one)
+    assert made == expected
+    assert done.frames.resumed >= 2 * LENGTH
 
 
 @pytest.mark.parametrize(("reason", "kept"), [(Preempted, 2), (LeaseLost, 0)])

@@ -9,7 +9,9 @@ from contract import job
 from contract.errors import ConfigurationError
 from contract.settings import Settings
 from tests.worker.still import StillEngine
-from worker import weights
+from worker import setup, weights
+from worker.media.chosen import Chosen
+from worker.media.encoder import Encoder
 from worker.setup import ENGINES, Toolbox, set_up
 
 
@@ -112,6 +114,17 @@ def test_an_engine_that_cannot_be_set_up_is_tried_again(settings, monkeypatch):
     with pytest.raises(ConfigurationError):
         toolbox("preview")
     assert toolbox("preview").engine.name == "preview"
+
+
+def test_the_encoder_is_chosen_once_and_the_log_says_which_and_why(settings, made, monkeypatch, caplog):
+    choices = []
+    found = Chosen(Encoder("nvenc", "h264_nvenc", {}, "ab"), "it works here")
+    monkeypatch.setattr(setup, "chosen", lambda choice: choices.append(choice) or found)
+    caplog.set_level("INFO")
+    toolbox = Toolbox(settings.model_copy(update={"encoder": "nvenc"}), None)
+    assert all(toolbox(name).encoder == found.encoder for name in ("preview", "musetalk-v15", "preview"))
+    assert choices == ["nvenc"]
+    assert caplog.messages == ["nvenc encodes the pictures: it works here"]
 
 
 def test_a_size_of_0_keeps_nothing(settings):

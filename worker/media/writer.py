@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import av
-import cv2
 from av.audio.stream import AudioStream
 from av.codec.context import Flags
 from av.container import OutputContainer
@@ -21,15 +20,12 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 
-from contract.errors import DiskFull, ResourceExhausted
+from contract.errors import DiskFull, EngineFailed, ResourceExhausted
 from worker.media.audio import PACKET_SAMPLES, Audio
 from worker.media.clock import FPS
+from worker.media.encoder import Encoder, x264
 from worker.media.frame import Frame
 from worker.media.planes import pixels
-
-_AVX_512F = 13
-"""CV_CPU_AVX_512F of opencv2/core/cvdef.h, for which Python's cv2 has no name."""
-_UP_TO_AVX2 = "MMX2,SSE2Fast,SSSE3,SSE4.2,AVX,FMA3,BMI2,AVX2"
 
 
 @dataclass(frozen=True)
@@ -43,6 +39,8 @@ class EncodedFacts:
     height: int
     duration_seconds: float
     """Of the pictures."""
+    encoder: str = "x264"
+    """Of the pictures: the `name` of an `Encoder`."""
     fps: str = str(FPS)
     video_codec: str = "h264"
     audio_codec: str = "aac"
@@ -64,20 +62,30 @@ class VideoWriter:
     What is encoded between two calls of `cut` depends on no frame before or after it, and may as well be `take`n
     from an earlier writer of the same video: the file has the same bytes.
 
-    x264 veryfast, crf 18, 4:2:0, tagged and meant as BT.709 limited. `threads` fixes the memory (x264's look-ahead)
-    and is part of what makes the bytes the same. Leaving the context without `close` leaves a broken file: the
-    caller removes it.
+    4:2:0, tagged and meant as BT.709 limited, by the `encoder` (None: x264). `threads` fixes the memory (x264's
+    look-ahead) and is part of what makes the bytes the same. Leaving the context without `close` leaves a broken
+    file: the caller removes it.
 
     Raises:
+        EngineFailed: by all but `take`, where the encoder fails, or its device.
         ResourceExhausted: by `write`, `cut`, `take` and `close`, where the disk takes no more.
     """
 
-    def __init__(self, path: Path, width: int, height: int, audio: Audio, *, threads: int) -> None:
-        self._path, self._size = path, (width, height)
+    def __init__(
+        self,
+        path: Path,
+        width: int,
+        height: int,
+        audio: Audio,
+        *,
+        threads: int,
+        encoder: Encoder | None = None,
+    ) -> None:
+        self._path, self._size, self._threads = path, (width, height), threads
+        self._by = encoder or x264()
         self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
-        self._threads = threads
-        self._video = _video_stream(self._container)
-        self._configure(self._video.codec_context)  # only describes the stream in the file's header
+        self._video = _video_stream(self._container, self._by)
+        self._open(self._video.codec_context)  # only describes the stream in the file's header
         self._encoder: VideoCodecContext | None = None
         self._sound = _sound_stream(self._container, audio)
         self._track, self._packets = audio.track, audio.track.packets()
@@ -101,12 +109,12 @@ class VideoWriter:
         self._frames += 1
         if self._encoder is None:
             self._encoder = self._new_encoder()
-        return self._muxed(self._encoder.encode(picture))
+        return self._muxed(self._encoder, picture)
 
     def cut(self) -> list[Encoded]:
         """End the segment: the next frame begins with a key frame of a fresh encoder. Gives what still came out."""
         encoder, self._encoder = self._encoder, None
-        return self._muxed(encoder.encode(None)) if encoder else []
+        return self._muxed(encoder, None) if encoder else []
 
     def take(self, pictures: Iterable[Encoded]) -> None:
         """Put a whole segment into the file that was encoded before; only after a `cut`, or at the start."""
@@ -122,16 +130,17 @@ class VideoWriter:
             self._container.close()
         with self._path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return EncodedFacts(self._frames, self._path.stat().st_size, digest, *self._size, self._frames / FPS)
+        size, seconds = self._path.stat().st_size, self._frames / FPS
+        return EncodedFacts(self._frames, size, digest, *self._size, seconds, self._by.name)
 
     def _new_encoder(self) -> VideoCodecContext:
-        encoder = av.CodecContext.create("libx264", "w")
-        self._configure(encoder)
+        encoder = cast(VideoCodecContext, av.CodecContext.create(self._by.codec, "w"))
         encoder.framerate = Fraction(FPS)
         encoder.flags |= Flags.global_header  # as in the stream's own
+        self._open(encoder)
         return encoder
 
-    def _configure(self, codec: VideoCodecContext) -> None:
+    def _open(self, codec: VideoCodecContext) -> None:
         codec.width, codec.height, codec.pix_fmt = *self._size, "yuv420p"
         codec.time_base = Fraction(1, FPS)
         codec.thread_count = self._threads
@@ -139,13 +148,17 @@ class VideoWriter:
         codec.colorspace = Colorspace.ITU709
         codec.color_primaries = ColorPrimaries.BT709
         codec.color_trc = ColorTrc.BT709
-        codec.options = {"preset": "veryfast", "crf": "18", **_same_everywhere()}
+        codec.options = dict(self._by.options)
+        with _encoding(self._by):
+            codec.open()
 
-    def _muxed(self, packets: Iterable["Packet[VideoStream]"]) -> list[Encoded]:
-        """The packets as records, which are in the file now."""
+    def _muxed(self, encoder: VideoCodecContext, picture: VideoFrame | None) -> list[Encoded]:
+        """What came out for the picture (None: all that is left), which is in the file now."""
+        with _encoding(self._by):
+            packets = encoder.encode(picture)
         pictures = [Encoded(bytes(each), each.pts or 0, each.dts or 0, each.is_keyframe) for each in packets]
-        for picture in pictures:
-            self._mux(picture)
+        for each in pictures:
+            self._mux(each)
         return pictures
 
     def _mux(self, picture: Encoded) -> None:
@@ -189,16 +202,17 @@ def _disk(path: Path) -> Iterator[None]:
         raise (DiskFull if full else ResourceExhausted)(refusal) from error
 
 
-def _video_stream(container: OutputContainer) -> VideoStream:
-    return container.add_stream("libx264", rate=FPS)
+@contextmanager
+def _encoding(encoder: Encoder) -> Iterator[None]:
+    """The door to the encoders: whatever one says, another process may have better luck with the device."""
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        raise EngineFailed(f"the encoder {encoder.name} failed: {error}; see DUBLINE_ENCODER") from error
 
 
-def _same_everywhere() -> dict[str, str]:
-    """x264's options without its AVX-512 code, whose macroblock tree depends on memory that nobody wrote.
-
-    The same frames give other bytes each time with it, and with SSE, AVX or AVX2 always the same ones.
-    """
-    return {"x264-params": f"asm={_UP_TO_AVX2}"} if cv2.checkHardwareSupport(_AVX_512F) else {}
+def _video_stream(container: OutputContainer, encoder: Encoder) -> VideoStream:
+    return cast(VideoStream, container.add_stream(encoder.codec, rate=FPS))
 
 
 def _sound_stream(container: OutputContainer, audio: Audio) -> AudioStream:
