@@ -14,7 +14,8 @@ from contract.connection import connect, translated
 from contract.job import Boundary
 from contract.settings import Settings
 
-Doing = Literal["idle", "busy", "stopping"]
+Doing = Literal["idle", "busy", "stopping", "unknown"]
+"""`unknown`: its record is of another version."""
 KEEP_SECONDS = 15.0
 """A worker that says nothing for so long is not there any more. A child that is replaced takes a few seconds."""
 
@@ -66,8 +67,7 @@ class Worker:
 
     name: str
     host: str | None = None
-    doing: Doing | Literal["unknown"] = "unknown"
-    """`unknown`: its record is of another version."""
+    doing: Doing = "unknown"
     since_seconds: float = 0.0
     """For how long it has been idle, or at work on this job."""
     device: str | None = None

@@ -1,7 +1,8 @@
 """From a CSV to a batch, and from results to people. Installs without torch.
 
 cli        every command; steer: those that steer what was submitted; commands: those that other parts bring
-screen     what a person sees of them; follow: of a batch in motion; closeup: of one job
+screen     what a person sees of them; follow: of a batch in motion; closeup: of one job; panorama: of everything
+overview   everything at one moment: batches, workers, the queue
 pairs      a CSV as pairs to render; table, cells: its rows and what each cell means
 check      what can be known before money is spent; estimate: what it would cost
 submit     a checked CSV becomes a batch; uploads: its local files
