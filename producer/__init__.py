@@ -8,7 +8,7 @@ check      what can be known before money is spent; estimate: what it would cost
 submit     a checked CSV becomes a batch; uploads: its local files
 feeder     batches become messages; openbatch: one of them; turns: whose row is next; cancelling, sweep: what shall not be
 cancel     rows are not to be rendered; requeue: they are, after all; failed: which, and why
-show       everything about one job; names: which batch, row or job a person means
+show       everything about one job; logs: what its attempts said; names: which batch, row or job a person means
 status     where rows stand; results: brings them here; batches: reads both from the store; gallery: the page
 local      the embedded stack; leash: nothing outlives it; app: Flower's; demo, doctor: what one tries first
 """
