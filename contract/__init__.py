@@ -7,5 +7,6 @@ races                     what a store must promise
 cancel, deadletter        a person's wish that rows be not rendered; the index of those that failed
 address, connection       where Redis is, and how every client of it connects
 broker, ledger            the queue, and who holds a job
+queue, workers, livelog   what lies in the queue, who works, and what running jobs log: for people who look on
 settings, checks          what a process is told, and what `dubline doctor` asks
 """

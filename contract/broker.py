@@ -1,5 +1,6 @@
 """The queue: Celery on Redis, one task, settings that were measured (reliability.md 4.4)."""
 
+import time
 from typing import Any
 
 from celery import Celery
@@ -27,6 +28,10 @@ _PRIORITIES: dict[Priority, int] = {"high": 1, "normal": 3, "low": 6}
 PRIORITY_STEPS = [_URGENT, *sorted(_PRIORITIES.values())]
 """The queue's lists in the order they are served. A list is emptied before the next: what lies in the queue at one time is a
 small window (`producer/feeder.py`), so that the low ones come to be the only ones in it, and are served."""
+LISTS: dict[str, int] = {"urgent": _URGENT, **dict(sorted(_PRIORITIES.items(), key=lambda each: each[1]))}
+"""The step of each list by its name, first served first."""
+PUBLISHED = "published"
+"""The header that says when a message was published, in seconds since 1970 by its publisher's clock."""
 
 
 def make_app(settings: Settings) -> Celery:
@@ -100,6 +105,7 @@ def publish(app: Celery, delivery: Delivery, *, urgent: bool = False) -> None:
             priority=_URGENT if urgent else _PRIORITIES[delivery.row.priority],
             time_limit=limit + LIMIT_MARGIN_SECONDS if limit else app.conf.task_time_limit,
             argsrepr=f"batch={delivery.batch} row={delivery.row.id} job={job.id[:12]} engine={job.options.engine}",
+            headers={PUBLISHED: round(time.time(), 3)},
             retry=False,
         )
     except (OperationalError, CeleryOperationalError) as error:

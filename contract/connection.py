@@ -1,5 +1,7 @@
 """How every client of Redis connects: bounded in time, and through Sentinels or TLS where the address says so."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -8,6 +10,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from contract.address import RedisAddress
+from contract.errors import BrokerUnavailable, ConfigurationError
 
 SOCKET_OPTIONS: dict[str, Any] = {
     "socket_timeout": 30,
@@ -50,3 +53,19 @@ def sentinel_options(address: RedisAddress) -> dict[str, Any]:
     """How the Sentinels themselves are asked."""
     bounded = {"socket_timeout": SENTINEL_SECONDS, "socket_connect_timeout": SENTINEL_SECONDS}
     return {**bounded, **address.sentinel_login}
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """The one door for redis-py's exceptions, around commands that serve `what`.
+
+    Raises:
+        ConfigurationError: Redis refuses the credentials.
+        BrokerUnavailable: it is away.
+    """
+    try:
+        yield
+    except redis.AuthenticationError as error:
+        raise ConfigurationError(f"Redis refuses the credentials ({error}); set DUBLINE_REDIS_URL") from error
+    except redis.RedisError as error:
+        raise BrokerUnavailable(f"Redis does not serve {what}: {error}; see DUBLINE_REDIS_URL") from error

@@ -3,15 +3,12 @@
 Time is the server's, in Lua, so that the clocks of workers do not matter. What is true lies in S3.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-import redis
-
-from contract.connection import connect
-from contract.errors import BrokerUnavailable, ConfigurationError
+from contract.connection import connect, translated
 from contract.settings import Settings
 
 State = Literal["queued", "staging", "preparing", "generating", "uploading", "done", "failed", "cancelled"]
@@ -270,19 +267,8 @@ class Ledger:
     def _key(self, job: str) -> str:
         return f"{self._prefix}job:{job}"
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """The one door for redis-py's exceptions."""
-        try:
-            yield
-        except redis.AuthenticationError as error:
-            raise ConfigurationError(
-                f"Redis refuses the credentials ({error}); set DUBLINE_REDIS_URL"
-            ) from error
-        except redis.RedisError as error:
-            raise BrokerUnavailable(
-                f"Redis does not serve the ledger: {error}; see DUBLINE_REDIS_URL"
-            ) from error
+    def _translated(self) -> AbstractContextManager[None]:
+        return translated("the ledger")
 
 
 def _ms(seconds: float) -> int:

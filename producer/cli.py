@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from rich.text import Text
 from contract.ledger import Ledger
 from contract.settings import PREFIX, Settings
 from contract.storage import Storage
+from contract.workers import Roster
 from producer import screen, steer
 from producer.check import check, refuse_faults
 from producer.commands import FAILED, AsJson, Commands, console_for, tell
@@ -20,12 +22,14 @@ from producer.demo import run_demo
 from producer.doctor import examine
 from producer.estimate import estimate
 from producer.feeder import serve
-from producer.follow import UploadBar, follow
+from producer.follow import UploadBar, follow, follow_all, looks, scenes
 from producer.gallery.page import write_gallery
 from producer.local import LocalStack
 from producer.names import find_batch
+from producer.overview import Overview
+from producer.panorama import batch_picture, panorama
 from producer.results import Result, entries, fetch_results
-from producer.status import BatchView, all_batches
+from producer.status import BatchView
 from producer.submit import Submission
 from producer.submit import submit as submit_checked
 
@@ -101,19 +105,43 @@ def _wait(view: BatchView, submission: Submission, as_json: bool) -> None:
 @app.command()
 def status(
     batch: Annotated[str | None, typer.Argument(help="Without it: all batches.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Stay until every row has ended.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and show what changes.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Where batches stand, or the rows of one."""
+    """Where batches, workers and the queue stand, or the rows of one batch.
+
+    With --watch until Ctrl-C, or until every row of the batch has ended; with --json too, one object a line.
+    """
     settings = Settings.read()
-    storage, ledger = Storage(settings), Ledger(settings)
     if batch is None:
-        batches = list(all_batches(storage, ledger))
-        tell(screen.batches_table(batches), [asdict(each) for each in batches], as_json)
-        return
-    view = BatchView(storage, ledger, find_batch(storage, batch))
-    seen = follow(view, console_for(as_json)) if watch else view.look()
-    tell(screen.batch_table(seen), {**asdict(seen), "counts": seen.counts}, as_json)
+        _status_of_all(Overview.of(settings), watch, as_json)
+    else:
+        storage = Storage(settings)
+        view = BatchView(storage, Ledger(settings), find_batch(storage, batch), Roster(settings))
+        _status_of_one(view, watch, as_json)
+
+
+def _status_of_all(overview: Overview, watch: bool, as_json: bool) -> None:
+    console = console_for(as_json)
+    if not watch:
+        scene = overview.look()
+        tell(panorama(scene, console.width), scene.record(), as_json)
+    elif as_json:
+        with suppress(KeyboardInterrupt):  # the ordinary end of this command
+            for seen in scenes(overview):
+                tell(Text(), seen.record(), as_json)
+    else:
+        follow_all(overview, console)
+
+
+def _status_of_one(view: BatchView, watch: bool, as_json: bool) -> None:
+    console = console_for(as_json)
+    if watch and as_json:
+        for seen in looks(view):
+            tell(Text(), seen.record(), as_json)
+    else:
+        seen = follow(view, console) if watch else view.look()
+        tell(batch_picture(seen, console.width), seen.record(), as_json)
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """What `dubline show` shows to a person: one job, from the request to what each attempt at it left."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -9,8 +9,9 @@ from rich.text import Text
 
 from contract.job import Job, JobOptions, Row, Source
 from contract.manifest import InputRecord, Manifest
+from producer.logs import AttemptLog
 from producer.screen import clock, count, state_text, trouble_text
-from producer.show import AttemptView, JobView, LogLine
+from producer.show import AttemptView, JobView, LogLine, log_line
 from producer.status import row_status
 
 LOG_LINES = 8
@@ -161,6 +162,47 @@ def _attempt_lines(attempt: AttemptView) -> Iterator[Fact]:
         folder = attempt.files[0].key.rpartition("/")[0] + "/"
         names = [f"{each.key.removeprefix(folder)} {each.bytes:,} bytes" for each in attempt.files]
         yield "files", Text(folder).append(f"\n{', '.join(names)}", "dim")
+
+
+def logs_picture(attempts: Sequence[AttemptLog]) -> Group:
+    """Whole logs, under a heading for each attempt."""
+    parts: list[Text] = []
+    for each in attempts:
+        parts += [attempt_heading(each), *(line_text(log_line(line)) for line in each.lines)]
+        parts += [] if each.lines else [Text("left no log", "dim")]
+        parts.append(Text())
+    return Group(*parts[:-1]) if parts else Group(Text("nothing is logged yet: no attempt has begun", "dim"))
+
+
+def attempt_heading(attempt: AttemptLog) -> Text:
+    """Which attempt, what became of it, and where and when it began."""
+    began = f"{attempt.began[:10]} {attempt.began[11:19]} UTC" if attempt.began else ""
+    where = " ".join(filter(None, [began, f"on {attempt.host}" if attempt.host else ""]))
+    outcome = (
+        attempt.outcome,
+        _OUTCOMES.get(attempt.outcome, "cyan" if attempt.outcome == "running" else "dim"),
+    )
+    return Text.assemble(
+        (f"attempt {attempt.place}", "bold"), "  ", outcome, "  ", (f"{attempt.id}  {where}", "dim")
+    )
+
+
+def line_text(line: LogLine) -> Text:
+    """One line of a log with its level in its colour, a traceback below it."""
+    style = _LEVELS.get(line.level, "")
+    text = Text.assemble(
+        (f"{line.time[11:19]:<8}  ", "dim"),
+        (f"{line.level:<8}", style or "green"),
+        (_visible(line.message), style),
+    )
+    for each in _visible(line.traceback).splitlines():
+        text.append(f"\n{'':18}{each}", "dim")
+    return text
+
+
+def _visible(text: str) -> str:
+    """Without the control characters that would move a terminal's cursor, or do worse."""
+    return "".join(each if each in "\n\t" or each.isprintable() else "\ufffd" for each in text)
 
 
 def _log(lines: Iterable[LogLine]) -> Table:

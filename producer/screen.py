@@ -18,7 +18,7 @@ from producer.estimate import Estimate
 from producer.failed import FailedRow
 from producer.requeue import Requeue
 from producer.results import Result
-from producer.status import ACTIVE, BatchCounts, BatchStatus, RowState, RowStatus
+from producer.status import ACTIVE, BatchStatus, RowState, RowStatus
 from producer.submit import Submission
 from producer.sweep import Swept
 
@@ -222,17 +222,6 @@ def summary_text(summary: Summary) -> Text:
     }
     shown = counts_text({state: number for state, number in counts.items() if number})
     return Text.assemble((summary.batch, "bold"), "  ", shown)
-
-
-def batches_table(batches: Iterable[BatchCounts]) -> Table:
-    """One line a batch."""
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column("batch", style="bold", overflow="fold")
-    table.add_column("rows", justify="right")
-    table.add_column("state")
-    for each in batches:
-        table.add_row(each.batch, f"{each.rows:,}", counts_text(each.counts))
-    return table
 
 
 def batch_table(status: BatchStatus) -> Group:

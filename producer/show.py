@@ -32,6 +32,7 @@ class LogLine:
     level: str
     message: str
     traceback: str = ""
+    logger: str = ""
 
 
 @dataclass(frozen=True)
@@ -232,16 +233,15 @@ def _moved_aside(storage: Storage, key: str) -> Manifest | None:
 def _tail(storage: Storage, key: str, size: int) -> Iterable[LogLine]:
     start = max(0, size - TAIL_BYTES)
     lines = list(storage.lines(key, start))
-    return map(_log_line, lines[1:] if start else lines)
+    return map(log_line, lines[1:] if start else lines)
 
 
-def _log_line(line: bytes) -> LogLine:
+def log_line(line: bytes) -> LogLine:
     """What a worker wrote; a line that is none of its own stays as it is."""
     text = line.decode(errors="replace")
     try:
         fields = json.loads(text)
-        return LogLine(
-            fields.get("time", ""), fields.get("level", ""), fields["message"], fields.get("traceback", "")
-        )
+        told = {name: fields.get(name, "") for name in ("time", "level", "traceback", "logger")}
+        return LogLine(message=fields["message"], **told)
     except (ValueError, KeyError, AttributeError):
         return LogLine("", "", text)

@@ -2,9 +2,10 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from contract import keys
 from contract.errors import BrokerUnavailable
@@ -12,10 +13,13 @@ from contract.ledger import ENDED, STATE_OF, Ledger, Progress, State
 from contract.manifest import Manifest
 from contract.storage import Storage
 from contract.summary import Summary
+from contract.workers import Roster, Worker
 from producer.batches import MANIFEST_LIMIT, batch_rows, manifests, of_this_version
 
 LEDGER_CHUNK = 1000
 """Jobs asked for in one round trip."""
+FPS = 25
+"""Of every output."""
 SEARCH_SECONDS = 10.0
 """Pause between two searches of the store for a batch that is watched."""
 
@@ -66,6 +70,12 @@ class BatchStatus:
     rows: list[RowStatus]
     live: bool
     """False: Redis is away; only what has ended is known."""
+    workers: tuple[Worker, ...] = ()
+    """Those that are at work on its rows."""
+
+    def record(self) -> dict[str, Any]:
+        """For scripts."""
+        return {**asdict(self), "counts": self.counts}
 
     @property
     def counts(self) -> dict[RowState, int]:
@@ -83,6 +93,40 @@ class BatchStatus:
         """Every row has its video."""
         return all(row.state == "done" for row in self.rows)
 
+    @property
+    def share(self) -> float:
+        """How much of it is done, 0 to 1: rows at work count by their frames."""
+        return sum(map(share_done, self.rows)) / len(self.rows) if self.rows else 1.0
+
+    @property
+    def minutes(self) -> float | None:
+        """Of finished video; None where the length of some of it is not known."""
+        done = [row.frames for row in self.rows if row.state == "done"]
+        return sum(done) / FPS / 60 if all(done) else None
+
+    @property
+    def fps(self) -> float:
+        """Frames a second, of all rows at work."""
+        return sum(row.fps for row in self.rows if row.state in ACTIVE)
+
+    @property
+    def frames_left(self) -> float | None:
+        """Frames still to draw, where rows that nobody has begun are as long as the others; None where none is known."""
+        totals = [row.total for row in self.rows if row.total]
+        if not totals:
+            return None
+        open_rows = [row for row in self.rows if row.state not in ENDED]
+        unknown = sum(not row.total for row in open_rows)
+        known = sum(row.total - row.frames for row in open_rows if row.total)
+        return known + unknown * sum(totals) / len(totals)
+
+
+def share_done(row: RowStatus) -> float:
+    """How much of a row is done, 0 to 1."""
+    if row.state in ENDED:
+        return 1.0
+    return row.frames / row.total if row.total else 0.0
+
 
 @dataclass(frozen=True)
 class BatchCounts:
@@ -91,6 +135,17 @@ class BatchCounts:
     batch: str
     rows: int
     counts: dict[RowState, int]
+    share: float = 1.0
+    """How much of it is done, 0 to 1."""
+    minutes: float | None = None
+    """Of finished video, where that is known."""
+    eta_seconds: float | None = None
+    """How long it will take, by the pace of the rows at work; None while there is none."""
+
+    @property
+    def ended(self) -> bool:
+        """No row has anything left to do."""
+        return not set(self.counts) - ENDED
 
 
 def all_batches(storage: Storage, ledger: Ledger) -> Iterator[BatchCounts]:
@@ -98,9 +153,15 @@ def all_batches(storage: Storage, ledger: Ledger) -> Iterator[BatchCounts]:
     listed = {each.key: each.etag for each in storage.list(keys.BATCHES)}
     names = sorted({key.removeprefix(keys.BATCHES).partition("/")[0] for key in listed})
     for name in (name for name in names if keys.rows(name) in listed):
-        summary = _summary(storage, name) if keys.summary(name) in listed else None
-        stands = summary and summary.requeued in (None, listed.get(keys.requeued(name)))
-        yield _summed(name, summary) if summary and stands else _counted(storage, ledger, name)
+        summary = standing_summary(storage, name, listed)
+        yield summed(summary) if summary else counted(BatchView(storage, ledger, name).look())
+
+
+def standing_summary(storage: Storage, name: str, listed: Mapping[str, str]) -> Summary | None:
+    """The summary of a batch that has ended, unless rows of it were requeued since; `listed`: ETags by key."""
+    summary = _summary(storage, name) if keys.summary(name) in listed else None
+    stands = summary and summary.requeued in (None, listed.get(keys.requeued(name)))
+    return summary if stands else None
 
 
 def _summary(storage: Storage, batch: str) -> Summary | None:
@@ -109,18 +170,22 @@ def _summary(storage: Storage, batch: str) -> Summary | None:
         return Summary.model_validate_json(body) if body else None
 
 
-def _summed(batch: str, summary: Summary) -> BatchCounts:
+def summed(summary: Summary) -> BatchCounts:
+    """One that has ended."""
     counts: dict[RowState, int] = {
         "done": summary.succeeded,
         "failed": summary.failed,
         "cancelled": summary.cancelled,
     }
-    return BatchCounts(batch, summary.rows, {state: number for state, number in counts.items() if number})
+    shown = {state: number for state, number in counts.items() if number}
+    return BatchCounts(summary.batch, summary.rows, shown, minutes=summary.output_minutes)
 
 
-def _counted(storage: Storage, ledger: Ledger, batch: str) -> BatchCounts:
-    status = BatchView(storage, ledger, batch).look()
-    return BatchCounts(batch, len(status.rows), status.counts)
+def counted(status: BatchStatus, fps: float | None = None) -> BatchCounts:
+    """One that was looked at; `fps`: its pace, where somebody has watched it for longer."""
+    pace, left = fps or status.fps, status.frames_left
+    eta = left / pace if pace and left is not None and not status.ended else None
+    return BatchCounts(status.batch, len(status.rows), status.counts, status.share, status.minutes, eta)
 
 
 @dataclass(frozen=True)
@@ -140,8 +205,9 @@ class BatchView:
         NotFound: there is no such batch.
     """
 
-    def __init__(self, storage: Storage, ledger: Ledger, batch: str) -> None:
+    def __init__(self, storage: Storage, ledger: Ledger, batch: str, roster: Roster | None = None) -> None:
         self.batch = batch
+        self._roster = roster
         self._storage = storage
         self._ledger = ledger
         self._rows = [(row.id, row.job.id) for row in batch_rows(storage, batch)]
@@ -155,7 +221,16 @@ class BatchView:
         self._note_ended(known)
         self._search([job for job in jobs if job not in known])
         rows = [self._status(name, job, known.get(job)) for name, job in self._rows]
-        return BatchStatus(self.batch, rows, live)
+        return BatchStatus(self.batch, rows, live, self._crew(rows) if live else ())
+
+    def _crew(self, rows: Sequence[RowStatus]) -> tuple[Worker, ...]:
+        """Who works on rows that have not ended."""
+        jobs = {row.job for row in rows if row.state not in ENDED}
+        if self._roster is None:
+            return ()
+        with suppress(BrokerUnavailable):  # in this moment; the next look says so
+            return tuple(each for each in self._roster.workers() if each.job in jobs)
+        return ()
 
     def _ask_ledger(self, jobs: Sequence[str]) -> tuple[dict[str, Progress], bool]:
         """What the ledger knows of them, and whether it answers."""

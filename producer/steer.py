@@ -1,11 +1,14 @@
-"""The commands that steer what was submitted: cancel, requeue, failed, show, resume, sweep."""
+"""The commands that steer what was submitted: cancel, requeue, failed, show, logs, resume, sweep."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from contract.errors import BadRequest, BatchConflict
 from contract.ledger import Ledger
@@ -13,10 +16,11 @@ from contract.settings import Settings
 from contract.storage import Storage
 from producer import screen
 from producer.cancel import cancel_rows
-from producer.closeup import job_picture
+from producer.closeup import attempt_heading, job_picture, line_text, logs_picture
 from producer.commands import FAILED, AsJson, console_for, tell
 from producer.failed import failed_rows
 from producer.feeder import resume as feed_until_ended
+from producer.logs import JobLog, Said, chosen, said
 from producer.names import find_batch
 from producer.requeue import requeue_rows
 from producer.show import show as look_up
@@ -28,6 +32,13 @@ BatchName = Annotated[
 RowNames = Annotated[
     list[str] | None,
     typer.Argument(metavar="ROW", show_default=False, help="Ids of rows; without any: all."),
+]
+Named = Annotated[
+    str,
+    typer.Argument(metavar="BATCH|JOB", show_default=False, help="A batch, or a job by its first digits."),
+]
+RowOfBatch = Annotated[
+    str | None, typer.Argument(metavar="ROW", show_default=False, help="The row of the batch.")
 ]
 SWEEP_DAYS = 7.0
 
@@ -69,15 +80,8 @@ def failed(batch: BatchName, as_json: AsJson = False) -> None:
 
 
 def show(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="BATCH|JOB", show_default=False, help="A batch, or a job by its first digits."
-        ),
-    ],
-    row: Annotated[
-        str | None, typer.Argument(metavar="ROW", show_default=False, help="The row of the batch.")
-    ] = None,
+    name: Named,
+    row: RowOfBatch = None,
     as_json: AsJson = False,
 ) -> None:
     """Show everything about one job, and what to do.
@@ -87,6 +91,46 @@ def show(
     storage, ledger = _open()
     view = look_up(storage, ledger, name, row)
     tell(job_picture(view), view.record(), as_json)
+
+
+def logs(
+    name: Named,
+    row: RowOfBatch = None,
+    attempt: Annotated[
+        str | None, typer.Option(help="Only this one: its place from 1, or its id.", show_default=False)
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the attempts at one job logged, oldest first.
+
+    Of one that runs what it has logged so far; with --follow also what it is still to log. With --json one object a line.
+    """
+    if follow and attempt:
+        raise BadRequest("--follow goes through all attempts from the first one on; leave --attempt out")
+    log = JobLog(Settings.read(), name, row)
+    with suppress(KeyboardInterrupt):  # an ordinary end of --follow
+        if follow or as_json:
+            _tell_lines(log.follow() if follow else _all_said(log, attempt), as_json)
+        else:
+            console_for().print(logs_picture(chosen(log.attempts(), attempt, log.job)), soft_wrap=True)
+    if not log.is_live:
+        away = "Redis is away (see DUBLINE_REDIS_URL): what running attempts log is not known"
+        console_for(as_json=True).print(Text(away, "yellow"))
+
+
+def _all_said(log: JobLog, attempt: str | None) -> Iterator[Said]:
+    for each in chosen(log.attempts(), attempt, log.job):
+        yield from said(each, each.lines)
+
+
+def _tell_lines(lines: Iterator[Said], as_json: bool) -> None:
+    heading = ""
+    for each in lines:
+        if not as_json and each.attempt.id != heading:
+            heading = each.attempt.id
+            tell(attempt_heading(each.attempt), {}, as_json)
+        tell(line_text(each.line), each.record(), as_json)
 
 
 def resume(batch: BatchName, as_json: AsJson = False) -> None:
@@ -126,7 +170,7 @@ def sweep(
     tell(screen.swept_text(swept, dry_run), {**asdict(swept), "dry_run": dry_run}, as_json)
 
 
-COMMANDS = (cancel, requeue, failed, show, resume, sweep)
+COMMANDS = (cancel, requeue, failed, show, logs, resume, sweep)
 
 
 def _open() -> tuple[Storage, Ledger]:

@@ -2,7 +2,7 @@
 
 app           the process that takes messages; child: the one that runs jobs; tryout: whether it could run jobs; logs: what it says
 tasks         the life of one delivery; lease, progress: the job is ours while it moves; retry: what follows a failure; commit
-stopping      what happens on SIGTERM; preempt: EC2's notices that it will come
+stopping      what happens on SIGTERM; preempt: EC2's notices that it will come; presence: who works, for those who look on
 attempt       one attempt at a job; stage: files in and out; scratch: their folder; stopwatch: seconds per stage
 render        the story of the video; setup: what it needs once
 drawing       new mouths for frames; preparing: what is done once per source frame; overlap: stages side by side

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from billiard import active_children
@@ -18,9 +19,11 @@ from contract.errors import DublineError
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.waiting import until_it_passes
+from contract.workers import Roster
 from worker import logs, weights
 from worker.child import Child
 from worker.preempt import NoticePoller
+from worker.presence import Presence
 from worker.stopping import STOP_SIGNAL, GracePeriod
 from worker.tryout import try_out
 
@@ -28,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 settings = Settings.read()
 app = make_app(settings)
+roster = Roster(settings)
 grace = GracePeriod(settings.grace_seconds, lambda: [each.pid for each in active_children()])
 
 
@@ -63,9 +67,9 @@ def refuse_early(**_: object) -> None:
 
 
 @signals.worker_init.connect
-def watch_for_the_end(**_: object) -> None:
-    """In the parent: be ready to stop, and ask EC2 whether that is near."""
-    grace.prepare()
+def watch_for_the_end(sender: Any, **_: object) -> None:
+    """In the parent: be ready to stop and to say so, and ask EC2 whether that is near."""
+    grace.prepare(lambda: note(roster.stopping, sender.hostname))
     if settings.spot_notices:
         NoticePoller(lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
 
@@ -82,6 +86,26 @@ def listen_for_the_end(**_: object) -> None:
     """In the child: what the parent sends when the grace period is over."""
     runs = child()
     signal.signal(STOP_SIGNAL, lambda *_: runs.stop())
+
+
+@signals.worker_process_init.connect
+def be_seen(sender: str, **_: object) -> None:
+    """In the child: tell what the worker of that name does."""
+    Presence(sender, child().runner, settings).start()
+
+
+@signals.worker_shutdown.connect
+def leave_the_roster(sender: Any, **_: object) -> None:
+    """In the parent, when its child is gone."""
+    note(roster.leave, sender.hostname)
+
+
+def note(change: Callable[[str], None], name: str) -> None:
+    """A change of the roster; without Redis it is for people alone, who see the worker fall silent soon."""
+    try:
+        change(name)
+    except DublineError as error:
+        logger.warning("nobody is told that this worker ends: %s", error)
 
 
 @signals.setup_logging.connect

@@ -65,6 +65,16 @@ class AttemptLog(logging.Handler):
             self._bytes -= len(self._lines.popleft())
             self._dropped += 1
 
+    def after(self, count: int) -> tuple[list[bytes], int]:
+        """Those lines that came after the first `count`, as far as they are kept; and how many there have been."""
+        self.acquire()
+        try:
+            lines, total = list(self._lines), self._dropped + len(self._lines)
+        finally:
+            self.release()
+        new = total - count
+        return (lines[-new:] if new else []), total
+
     def jsonl(self) -> bytes:
         """The lines, oldest first; the first one says how many were dropped before it."""
         self.acquire()

@@ -27,16 +27,17 @@ class GracePeriod:
         self._children = children
         self._has_begun = threading.Event()
 
-    def prepare(self) -> None:
-        """Wait for `begin`."""
-        threading.Thread(target=self._run, name="grace-period", daemon=True).start()
+    def prepare(self, on_begin: Callable[[], None] = lambda: None) -> None:
+        """Wait for `begin`; `on_begin` is called then, in a thread of its own: it may take as long as it likes."""
+        threading.Thread(target=self._run, name="grace-period", args=(on_begin,), daemon=True).start()
 
     def begin(self) -> None:
         """The worker was told to stop. Safe in a signal handler."""
         self._has_begun.set()
 
-    def _run(self) -> None:
+    def _run(self, on_begin: Callable[[], None]) -> None:
         self._has_begun.wait()
+        threading.Thread(target=on_begin, name="last-notice", daemon=True).start()
         for seconds, number in ((self._seconds, STOP_SIGNAL), (LAST_SECONDS, signal.SIGKILL)):
             threading.Event().wait(seconds)
             for child in self._children():

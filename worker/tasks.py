@@ -4,7 +4,8 @@ import logging
 import platform
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -84,6 +85,16 @@ class _Case:
     log: AttemptLog
 
 
+@dataclass(frozen=True)
+class AtHand:
+    """The attempt that a process works on, for those who look on: its parts change while it goes on."""
+
+    ticket: Ticket
+    findings: Findings
+    log: AttemptLog
+    progress: JobProgress
+
+
 class JobRunner:
     """Runs deliveries one at a time. At-least-once in, exactly one committed manifest out."""
 
@@ -95,7 +106,8 @@ class JobRunner:
         self._policy = RetryPolicy(settings)
         self._commit = Commit(storage, ledger)
         self._progress: JobProgress | None = None
-        self._is_stopping = False
+        self.at_hand: AtHand | None = None
+        self.is_stopping = False
 
     def receive(self, message: Mapping[str, Any], delivery_tag: str) -> Outcome:
         """What became of one message; one that a newer version wrote is left to newer workers."""
@@ -121,7 +133,7 @@ class JobRunner:
 
     def stop(self) -> None:
         """Have the attempt at hand, and every later one, give its job back. Safe in a signal handler."""
-        self._is_stopping = True
+        self.is_stopping = True
         if self._progress is not None:
             self._progress.revoke(STOPPING)
 
@@ -158,10 +170,18 @@ class JobRunner:
             case = _Case(ticket, Findings(), log)
             heart = Heartbeat(lease, limit, lambda reason: self._settle(case, reason, lambda: None))
             self._progress = heart.progress
-            if self._is_stopping:
+            if self.is_stopping:
                 self.stop()
-            with heart:
+            with heart, self._in_view(AtHand(ticket, case.findings, log, heart.progress)):
                 return self._run(case, heart)
+
+    @contextmanager
+    def _in_view(self, at_hand: AtHand) -> Iterator[None]:
+        self.at_hand = at_hand
+        try:
+            yield
+        finally:
+            self.at_hand = None
 
     def _run(self, case: _Case, heart: Heartbeat) -> Outcome:
         ticket = case.ticket

@@ -9,6 +9,7 @@ from contract.settings import Settings
 from producer import status
 from producer.batches import batch_rows
 from producer.cli import _addresses
+from producer.overview import Overview
 
 
 def test_without_arguments_it_says_what_it_can(dubline):
@@ -116,7 +117,61 @@ def test_status_shows_each_row_and_each_batch(dubline, here, storage, submitted,
     assert any(submitted in line and "1 waiting · 1 generating" in line for line in listed)
     told = json.loads(dubline("status", submitted, "--json").stdout)
     assert (told["rows"][0]["eta_seconds"], told["counts"]) == (1.5, {"waiting": 1, "generating": 1})
-    assert json.loads(dubline("status", "--json").stdout)[0]["rows"] == 2
+    everything = json.loads(dubline("status", "--json").stdout)
+    assert (everything["batches"][0]["rows"], everything["live"]) == (2, True)
+    assert (everything["workers"], everything["queue"]["depth"]) == ([], 0)
+
+
+def test_a_script_that_watches_reads_one_object_a_line_until_the_batch_has_ended(
+    dubline, here, rows, submitted, commit, ledger, monkeypatch
+):
+    def work():
+        time.sleep(1.2)
+        for row in rows:
+            commit(submitted, row)
+            ledger.finish(row.job.id, "done")
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    shown = dubline("status", submitted, "--watch", "--json")
+    worker.join()
+    lines = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert len(lines) >= 2
+    assert (lines[0]["counts"], lines[-1]["counts"]) == ({"waiting": 2}, {"done": 2})
+    assert lines[0]["workers"] == []
+
+
+def test_a_script_that_watches_everything_reads_one_object_a_line_until_ctrl_c(
+    dubline, here, submitted, monkeypatch
+):
+    looks = iter([None, None, KeyboardInterrupt()])
+    look = Overview.look
+
+    def looking(overview):
+        if interrupt := next(looks):
+            raise interrupt
+        return look(overview)
+
+    monkeypatch.setattr(Overview, "look", looking)
+    shown = dubline("status", "--watch", "--json")
+    lines = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert shown.exit_code == 0
+    assert [[each["batch"] for each in line["batches"]] for line in lines] == [[submitted]] * 2
+    assert set(lines[0]) == {"batches", "workers", "queue", "live", "note"}
+
+
+def test_status_without_redis_says_so_and_shows_what_has_ended(
+    dubline, here, submitted, rows, commit, monkeypatch
+):
+    for row in rows:
+        commit(submitted, row)
+    monkeypatch.setenv("DUBLINE_REDIS_URL", "redis://127.0.0.1:1/0")
+    shown = dubline("status")
+    assert shown.exit_code == 0
+    assert "workers  Redis is away (see DUBLINE_REDIS_URL)" in shown.stdout
+    assert "2 done" in shown.stdout
+    told = json.loads(dubline("status", "--json").stdout)
+    assert (told["live"], told["queue"], told["workers"]) == (False, None, [])
 
 
 def test_status_of_a_batch_that_is_not_there_exits_2(dubline, here):

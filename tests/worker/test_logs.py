@@ -65,6 +65,21 @@ def test_an_attempts_log_is_one_object_a_line_with_the_traceback_of_a_defect(log
     assert third["traceback"].endswith("RuntimeError: a defect")
 
 
+def test_what_is_new_in_a_log_is_told_once_and_what_was_dropped_never(log):
+    root, _ = log
+    with recorded() as kept:
+        assert kept.after(0) == ([], 0)
+        root.info("first")
+        new, told = kept.after(0)
+        assert (len(new), told) == (1, 1)
+        assert kept.after(told) == ([], 1)
+        for number in range(LOG_LINES + 10):
+            root.info("line %d", number)
+        new, told = kept.after(told)
+        assert (len(new), told) == (LOG_LINES, LOG_LINES + 11)
+        assert json.loads(new[0])["message"] == "line 10"
+
+
 def test_of_a_long_log_the_end_is_kept_and_what_is_missing_is_said(log):
     root, _ = log
     with recorded() as kept:
