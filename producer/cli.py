@@ -28,6 +28,7 @@ from producer.results import Result, entries, fetch_results
 from producer.status import BatchView, all_batches
 from producer.submit import Submission
 from producer.submit import submit as submit_checked
+from producer.watch import command as watching
 
 LOCAL_FOLDER = Path("~/.cache/dubline/local")
 GALLERY_ROWS = 200
@@ -135,7 +136,7 @@ def results(
         raise typer.Exit(FAILED)
 
 
-for each in steer.COMMANDS:  # in the order in which --help lists them
+for each in (*steer.COMMANDS, *watching.COMMANDS):  # in the order in which --help lists them
     app.command()(each)
 
 
