@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from pydantic import SecretStr
+from rich.console import Group
 from rich.text import Text
 
 from contract.ledger import Ledger
@@ -25,10 +26,11 @@ from producer.gallery.page import write_gallery
 from producer.local import LocalStack
 from producer.names import find_batch
 from producer.results import Result, entries, fetch_results
-from producer.status import BatchView, all_batches
+from producer.status import BatchCounts, BatchView, all_batches
 from producer.submit import Submission
 from producer.submit import submit as submit_checked
 from producer.watch import command as watching
+from producer.watch.singles import waiting_halves
 
 LOCAL_FOLDER = Path("~/.cache/dubline/local")
 GALLERY_ROWS = 200
@@ -109,12 +111,23 @@ def status(
     settings = Settings.read()
     storage, ledger = Storage(settings), Ledger(settings)
     if batch is None:
-        batches = list(all_batches(storage, ledger))
-        tell(screen.batches_table(batches), [asdict(each) for each in batches], as_json)
+        _tell_all(list(all_batches(storage, ledger)), storage, settings, as_json)
         return
     view = BatchView(storage, ledger, find_batch(storage, batch))
     seen = follow(view, console_for(as_json)) if watch else view.look()
     tell(screen.batch_table(seen), {**asdict(seen), "counts": seen.counts}, as_json)
+
+
+def _tell_all(batches: list[BatchCounts], storage: Storage, settings: Settings, as_json: bool) -> None:
+    """All batches; where a drop folder is set, also what waits there for its partner."""
+    picture, listed = screen.batches_table(batches), [asdict(each) for each in batches]
+    if settings.drop is None:
+        tell(picture, listed, as_json)
+        return
+    halves = waiting_halves(storage, settings)
+    drop = {"folder": settings.drop, "singles": [each.record() for each in halves]}
+    shown = Group(picture, screen.halves_text(settings.drop, halves))
+    tell(shown, {"batches": listed, "drop": drop}, as_json)
 
 
 @app.command()

@@ -95,13 +95,10 @@ def _say(scan: Scan, as_json: bool) -> None:
 
 def record(scan: Scan) -> dict[str, Any]:
     """The look for a script."""
-    singles = [{**asdict(each), "since": each.since.isoformat()} for each in scan.singles]
-    refused = [each.model_dump(mode="json") for each in scan.refused]
-    return {
-        **vars(scan),
+    return vars(scan) | {
         "submitted": [asdict(each) for each in scan.submitted],
-        "singles": singles,
-        "refused": refused,
+        "singles": [each.record() for each in scan.singles],
+        "refused": [each.model_dump(mode="json") for each in scan.refused],
     }
 
 

@@ -40,12 +40,16 @@ class Doorbell:
         self._rung = threading.Event()
         self._stopped = threading.Event()
         self._receipts: list[str] = []
+        self._has_rung = False
         self._hand = threading.Lock()
 
     def ring(self, receipts: Sequence[str] = ()) -> None:
         """Have the folder looked at."""
         with self._hand:
             self._receipts += receipts
+            if not self._has_rung:
+                logger.info("the doorbell rings")  # once: whoever wired it wants to know
+            self._has_rung = True
         self._rung.set()
 
     def stop(self) -> None:

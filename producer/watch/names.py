@@ -2,10 +2,10 @@
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from contract.errors import BadRequest
 from contract.storage import StoredObject
@@ -54,6 +54,10 @@ class Half:
     """By the store's clock."""
     others: tuple[str, ...]
     """Keys of the same name whose type Dubline does not take."""
+
+    def record(self) -> dict[str, Any]:
+        """The same for a script."""
+        return {**asdict(self), "since": self.since.isoformat()}
 
 
 @dataclass(frozen=True, slots=True)
