@@ -11,6 +11,7 @@
     │   ├── InputForbidden        input_forbidden      the store refuses to read the key
     │   ├── InputChanged          input_changed        the object is not the one that was submitted
     │   ├── SourceUnsupported     source_unsupported   a kind of address this version does not fetch
+    │   ├── NoPartner             no_partner           half a pair in a drop folder
     │   ├── EmptyInput            input_empty          zero bytes
     │   ├── NotMedia              not_media            not a media file, or one without its index (moov)
     │   ├── FormatForbidden       format_forbidden     a playlist, a concat script, or a codec off the list
@@ -128,6 +129,12 @@ class SourceUnsupported(InputRejected):
     """A kind of address that this version does not fetch."""
 
     code = "source_unsupported"
+
+
+class NoPartner(InputRejected):
+    """Half a pair in a drop folder, whose other half does not come."""
+
+    code = "no_partner"
 
 
 class EmptyInput(InputRejected):

@@ -6,6 +6,10 @@ INPUTS = "inputs/"
 OUTPUTS = "outputs/"
 PREPARED = "prepared/"
 DEAD = "dead/"
+CLAIMS = "drop-ledger/"
+MOVES = "drop-archive/"
+OURS = (BATCHES, JOBS, INPUTS, OUTPUTS, PREPARED, DEAD, CLAIMS, MOVES)
+"""Where people put nothing of their own."""
 
 
 def rows(batch: str) -> str:
@@ -74,3 +78,13 @@ def segments(job: str, name: str = "") -> str:
 def dead(batch: str, row: str = "") -> str:
     """The index of a batch's failed rows: one small object each. Without a row: its folder."""
     return f"{DEAD}{batch}/{row}"
+
+
+def claim(drop: str) -> str:
+    """Which batch submits a pair or a CSV of a drop folder; put before it is submitted."""
+    return f"{CLAIMS}{drop}.json"
+
+
+def move(drop: str) -> str:
+    """What is on its way from a drop folder into its archive; deleted when it has arrived."""
+    return f"{MOVES}{drop}.json"

@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -41,6 +41,16 @@ class Settings(BaseSettings):
     s3_bucket: str = "dubline"
     s3_access_key: SecretStr | None = None
     s3_secret_key: SecretStr | None = None
+    list_page_keys: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Keys asked for in one listing call. AWS never gives more than 1,000; SeaweedFS gives 10,000."""
+
+    # Drop folder
+    drop: Annotated[str, StringConstraints(pattern=r"^s3://[^/]+/.+$")] | None = None
+    """What `dubline watch` looks at and `dubline status` tells of: s3://bucket/folder/."""
+    drop_queue_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/]+/.+$")] | None = None
+    """An SQS queue that the bucket's events go to: a message means to look at once."""
+    drop_single_seconds: Annotated[float, Field(gt=0)] = 3600.0
+    """A video or an audio that has waited so long for its partner is reported."""
 
     # Jobs
     engine: EngineName = "preview"

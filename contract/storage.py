@@ -13,12 +13,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -28,6 +30,7 @@ from botocore.exceptions import (
     ParamValidationError,
     PartialCredentialsError,
 )
+from botocore.utils import parse_timestamp
 
 from contract.errors import (
     ConfigurationError,
@@ -37,6 +40,7 @@ from contract.errors import (
     InputForbidden,
     InputNotFound,
     InputTooLarge,
+    StoreRefused,
     StoreUnavailable,
 )
 from contract.races import race
@@ -76,7 +80,7 @@ _CHANGED = {"412", "PreconditionFailed"}
 _CONFLICT = {"409", "ConditionalRequestConflict", "OperationAborted"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredObject:
     """One object as the store lists it."""
 
@@ -127,6 +131,7 @@ class Storage:
     def __init__(self, settings: Settings) -> None:
         self.bucket = settings.s3_bucket
         self._where = settings.s3_endpoint or "AWS S3"
+        self._page_keys = settings.list_page_keys
         self._client = _client(settings)
 
     def get(self, address: str) -> bytes | None:
@@ -359,15 +364,39 @@ class Storage:
                     advance(len(chunk))
             return Download(size, digest.hexdigest(), reply["ETag"].strip('"'))
 
-    def copy(self, source: str, target: str) -> None:
-        """Copy within our bucket, inside the store."""
+    def copy(self, source: str, target: str, *, etag: str | None = None) -> None:
+        """Copy inside the store, between any two addresses; with an ETag that version and no other.
+
+        Raises:
+            InputNotFound: there is no such object.
+            InputChanged: it is another version now.
+        """
+        condition: dict[str, Any] = {"CopySourceIfMatch": f'"{etag}"'} if etag else {}
+        to = self._locate(target)
         with self._translated(source):
-            self._client.copy({"Bucket": self.bucket, "Key": source}, self.bucket, target)
+            self._client.copy(self._locate(source), to["Bucket"], to["Key"], ExtraArgs=condition)
+
+    def clock(self, address: str = "") -> datetime:
+        """The moment by the clock that dates the objects of this address's bucket.
+
+        Raises:
+            StoreRefused: the store does not say.
+        """
+        with self._translated(address):
+            reply = self._client.head_bucket(Bucket=self._locate(address)["Bucket"])
+        said = reply["ResponseMetadata"]["HTTPHeaders"].get("date")
+        if said is None:
+            raise StoreRefused(f"{self._where} answers without a Date, so nobody knows how old an object is")
+        return parsedate_to_datetime(said)
 
     def list(self, prefix: str, start_after: str = "") -> Iterator[StoredObject]:
-        """The objects of our bucket under a prefix, in the order of their keys."""
+        """The objects under a prefix of our bucket, or under an `s3://` one of any, in the order of their keys."""
+        where = self._locate(prefix)
         pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=prefix, StartAfter=start_after
+            Bucket=where["Bucket"],
+            Prefix=where["Key"],
+            StartAfter=start_after,
+            PaginationConfig={"PageSize": self._page_keys},
         )
         with self._translated(prefix):
             for page in pages:
@@ -515,7 +544,7 @@ def _client(settings: Settings) -> "S3Client":
         s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
     )
     try:
-        return boto3.session.Session().client(
+        return boto3.session.Session(botocore_session=_session()).client(
             "s3",
             endpoint_url=settings.s3_endpoint,
             region_name=settings.s3_region,
@@ -527,6 +556,21 @@ def _client(settings: Settings) -> "S3Client":
         raise ConfigurationError(
             f"there is no S3 client for these settings: {error}; see DUBLINE_S3_*"
         ) from error
+
+
+def _session() -> botocore.session.Session:
+    """One that reads the moments of a listing quickly: botocore's own way is two thirds of what a listing costs."""
+    session = botocore.session.Session()
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
+    return session
+
+
+def _moment(said: Any) -> datetime:
+    try:
+        return datetime.fromisoformat(said)
+    except (TypeError, ValueError):  # headers have them in words
+        moment: datetime = parse_timestamp(said)
+        return moment
 
 
 class _Watched(io.FileIO):

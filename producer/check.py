@@ -1,8 +1,10 @@
-"""Everything that can be known of a CSV before money is spent: its rows, its local files, its stored inputs."""
+"""Everything that can be known of pairs before money is spent: their rows, local files and stored inputs."""
 
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from contract.errors import BadRequest, Fault, InputNotFound, InputRejected
 from contract.settings import Settings
@@ -11,19 +13,26 @@ from producer.cells import refuse_size
 from producer.pairs import Mention, Pair, Reading, read_pairs
 
 THREADS = 16
+NOTHING: Mapping[str, StoredObject] = MappingProxyType({})
+
+Seen = StoredObject | InputRejected
+"""A stored input, or why it can be none."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A CSV after everything that can be checked before money is spent."""
+    """Pairs after everything that can be checked before money is spent."""
 
-    csv: Path
+    name: str
+    """What batches of them are named after: the stem of their CSV."""
     pairs: list[Pair]
     faults: list[Fault]
     pins: dict[str, StoredObject]
     """The stored inputs by address, as they are now."""
     pinned: bool
-    """False: more stored inputs than `pin_limit`; none was looked at, and the key alone is the identity."""
+    """False: more stored inputs than `pin_limit`; none was looked at, and the key alone is the identity.
+
+    What somebody has listed before is pinned all the same, and does not count."""
 
     @property
     def files(self) -> set[Path]:
@@ -39,20 +48,27 @@ def check(csv: Path, storage: Storage, settings: Settings) -> Checked:
         BadRequest: the CSV as a whole cannot be read.
         InputNotFound: there is no such CSV.
     """
-    reading = read_pairs(csv, settings)
-    addresses = _distinct(reading, settings.pin_limit)
-    if addresses is None:
-        return Checked(csv, reading.pairs, reading.faults, {}, pinned=False)
+    return check_reading(csv.stem, read_pairs(csv, settings), storage, settings)
+
+
+def check_reading(
+    name: str,
+    reading: Reading,
+    storage: Storage,
+    settings: Settings,
+    listed: Mapping[str, StoredObject] = NOTHING,
+) -> Checked:
+    """Look at every stored object of a reading, up to `pin_limit`, but for those that were `listed` a moment ago."""
+    addresses = _distinct(reading, settings.pin_limit, listed)
     with ThreadPoolExecutor(THREADS) as pool:
-        seen = dict(
-            zip(addresses, pool.map(lambda each: _look(storage, each, settings), addresses), strict=True)
-        )
+        looked = pool.map(lambda each: _look(storage, each, settings), addresses or ())
+        seen = _listed(reading, listed, settings) | dict(zip(addresses or (), looked, strict=True))
     refused = {address: error for address, error in seen.items() if isinstance(error, InputRejected)}
     reading.reject(
         [_fault(each, refused[each.address]) for each in reading.mentions() if each.address in refused]
     )
     pins = {address: found for address, found in seen.items() if isinstance(found, StoredObject)}
-    return Checked(csv, reading.pairs, reading.faults, pins, pinned=True)
+    return Checked(name, reading.pairs, reading.faults, pins, pinned=addresses is not None)
 
 
 def refuse_faults(checked: Checked, skip_bad: bool) -> None:
@@ -69,21 +85,32 @@ def refuse_faults(checked: Checked, skip_bad: bool) -> None:
     raise BadRequest(f"{bad:,} of {total:,} rows cannot become jobs; {remedy}", checked.faults)
 
 
-def _distinct(reading: Reading, limit: int) -> list[str] | None:
-    """The stored inputs, each once; None if there are more than `limit`."""
+def _distinct(reading: Reading, limit: int, listed: Iterable[str]) -> list[str] | None:
+    """The stored inputs that nobody has listed, each once; None if there are more than `limit`."""
     addresses: dict[str, None] = {}
     for mention in reading.mentions():
-        addresses[mention.address] = None
+        if mention.address not in listed:
+            addresses[mention.address] = None
         if len(addresses) > limit:
             return None
     return list(addresses)
 
 
-def _look(storage: Storage, address: str, settings: Settings) -> StoredObject | InputRejected:
+def _listed(reading: Reading, listed: Mapping[str, StoredObject], settings: Settings) -> dict[str, Seen]:
+    addresses = {mention.address for mention in reading.mentions()} & listed.keys()
+    return {address: _sized(address, listed[address], settings) for address in addresses}
+
+
+def _look(storage: Storage, address: str, settings: Settings) -> Seen:
     try:
         found = storage.stat(address)
-        if found is None:
-            raise InputNotFound(f"{address} does not exist")
+    except InputRejected as error:
+        return error
+    return _sized(address, found, settings) if found else InputNotFound(f"{address} does not exist")
+
+
+def _sized(address: str, found: StoredObject, settings: Settings) -> Seen:
+    try:
         refuse_size(address, found.bytes, settings)
     except InputRejected as error:
         return error

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from pydantic import SecretStr
+from rich.console import Group
 from rich.text import Text
 
 from contract.ledger import Ledger
@@ -26,12 +27,14 @@ from producer.follow import UploadBar, follow, follow_all, looks, scenes
 from producer.gallery.page import write_gallery
 from producer.local import LocalStack
 from producer.names import find_batch
-from producer.overview import Overview
+from producer.overview import Overview, Scene
 from producer.panorama import batch_picture, panorama
 from producer.results import Result, entries, fetch_results
 from producer.status import BatchView
 from producer.submit import Submission
 from producer.submit import submit as submit_checked
+from producer.watch import command as watching
+from producer.watch.singles import waiting_halves
 
 LOCAL_FOLDER = Path("~/.cache/dubline/local")
 GALLERY_ROWS = 200
@@ -114,24 +117,35 @@ def status(
     """
     settings = Settings.read()
     if batch is None:
-        _status_of_all(Overview.of(settings), watch, as_json)
+        _status_of_all(settings, watch, as_json)
     else:
         storage = Storage(settings)
         view = BatchView(storage, Ledger(settings), find_batch(storage, batch), Roster(settings))
         _status_of_one(view, watch, as_json)
 
 
-def _status_of_all(overview: Overview, watch: bool, as_json: bool) -> None:
-    console = console_for(as_json)
+def _status_of_all(settings: Settings, watch: bool, as_json: bool) -> None:
+    overview, console = Overview.of(settings), console_for(as_json)
     if not watch:
-        scene = overview.look()
-        tell(panorama(scene, console.width), scene.record(), as_json)
+        _tell_all(overview.look(), settings, as_json)
     elif as_json:
         with suppress(KeyboardInterrupt):  # the ordinary end of this command
             for seen in scenes(overview):
                 tell(Text(), seen.record(), as_json)
     else:
         follow_all(overview, console)
+
+
+def _tell_all(scene: Scene, settings: Settings, as_json: bool) -> None:
+    """Everything; where a drop folder is set, also what waits there for its partner."""
+    picture, record = panorama(scene, console_for(as_json).width), scene.record()
+    if settings.drop is None:
+        tell(picture, record, as_json)
+        return
+    halves = waiting_halves(Storage(settings), settings)
+    drop = {"folder": settings.drop, "singles": [each.record() for each in halves]}
+    shown = Group(picture, Text(), screen.halves_text(settings.drop, halves))
+    tell(shown, {**record, "drop": drop}, as_json)
 
 
 def _status_of_one(view: BatchView, watch: bool, as_json: bool) -> None:
@@ -163,7 +177,7 @@ def results(
         raise typer.Exit(FAILED)
 
 
-for each in steer.COMMANDS:  # in the order in which --help lists them
+for each in (*steer.COMMANDS, *watching.COMMANDS):  # in the order in which --help lists them
     app.command()(each)
 
 

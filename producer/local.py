@@ -1,5 +1,7 @@
 """The embedded stack on this machine: Valkey, SeaweedFS, the feeder, workers and Flower, on free loopback ports.
 
+Where the setting `drop` names a folder, a watcher too; the embedded store rings its doorbell.
+
     with LocalStack.start(Path("~/.cache/dubline/local")) as stack:
         stack.wait()
 
@@ -52,6 +54,8 @@ GRPC_OFFSET = 10_000
 SOFT_STOP_SECONDS = 0
 """A local worker hands its job back at once: somebody waits for the prompt, and a later `up` does it again."""
 TAIL_LINES = 20
+STORE_PAGE_KEYS = 10_000
+"""SeaweedFS gives as many keys in one call as it is asked for."""
 RESTARTS, RESTART_SECONDS = 3, 60.0
 """A service that ends by itself is started again, but not more often than that in such a time: then something is wrong."""
 
@@ -176,6 +180,8 @@ class LocalStack:
     flower_url: str | None = None
     """None without Flower. The login is `settings.flower_user` and `settings.flower_password`."""
     services: list[Service] = field(default_factory=list)
+    _doorbell: int | None = None
+    """The port that the embedded store tells of what is dropped."""
 
     @classmethod
     @contextmanager
@@ -263,17 +269,31 @@ class LocalStack:
         }
         _write_private(folder / "s3.json", json.dumps({"identities": [identity]}))
         (folder / "data").mkdir(exist_ok=True)
+        self._tell_of_drops(folder)
         names = ("s3", "master", "volume", "filer", "admin")
         ports = dict(zip(names, _free_ports(len(names), GRPC_OFFSET), strict=True))
         self._use(
             s3_endpoint=f"http://{LOOPBACK}:{ports['s3']}",
             s3_access_key=SecretStr(access),
             s3_secret_key=SecretStr(secret),
+            list_page_keys=STORE_PAGE_KEYS,
         )
         argv = [weed_program(), "mini", *_store_flags(ports)]
         environment = _bare_environment()
         # it takes 1 s to end, or hangs; a kill costs nothing that it has acknowledged
         self._run(Command("store", argv, environment, folder, lambda: _listens(ports["s3"]), stop_seconds=2))
+
+    def _tell_of_drops(self, folder: Path) -> None:
+        """Have the store POST to the watcher's doorbell whenever something is written below the drop folder."""
+        (folder / "notification.toml").unlink(missing_ok=True)  # of an earlier start, with another port
+        if self.settings.drop is None:
+            return
+        (self._doorbell,) = _free_ports(1)
+        path = json.dumps(f"/buckets/{self.settings.drop.removeprefix('s3://')}")
+        (folder / "notification.toml").write_text(
+            f'[notification.webhook]\nenabled = true\nendpoint = "http://{LOOPBACK}:{self._doorbell}/"\n'
+            f'event_types = ["create", "update", "rename"]\npath_prefixes = [{path}]\nmax_retries = 0\n'
+        )
 
     def _start_processes(self, *, workers: int, feeder: bool, flower: bool) -> None:
         """All at once, for each takes seconds to import; then wait for what can be asked."""
@@ -282,6 +302,9 @@ class LocalStack:
             self._start_flower(environment)
         if feeder:
             self._run(self._python("feeder", environment, "producer.cli", "feeder"))
+        if self.settings.drop:
+            options = ["--doorbell", str(self._doorbell)] if self._doorbell else []
+            self._run(self._python("watch", environment, "producer.cli", "watch", *options))
         for number in range(1, workers + 1):
             self._start_worker(f"worker{number}", environment)
         self._await()

@@ -1,6 +1,7 @@
 """What the commands show to a person: a few words and plain tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -21,6 +22,7 @@ from producer.results import Result
 from producer.status import ACTIVE, BatchStatus, RowState, RowStatus
 from producer.submit import Submission
 from producer.sweep import Swept
+from producer.watch.names import Half
 
 ROWS_SHOWN = 40
 NAMES_SHOWN = 10
@@ -90,6 +92,21 @@ def trouble_text(row: RowStatus) -> str:
 def times(number: int) -> str:
     """How often: once, twice, 3 times."""
     return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
+
+
+def halves_text(folder: str, halves: Sequence[Half]) -> Text:
+    """What waits for its partner in the drop folder, each in a line."""
+    if not halves:
+        return Text(f"{folder}: nothing waits for its partner", "dim")
+    now = datetime.now(UTC)
+    verb = "waits for its partner" if len(halves) == 1 else "wait for their partners"
+    lines = [f"{folder}: {len(halves):,} {verb}"]
+    lines += [
+        f"  {each.name}: has {each.has}, needs {each.needs}, for {clock(max(0.0, (now - each.since).total_seconds()))}"
+        for each in halves[:ROWS_SHOWN]
+    ]
+    lines += [f"  and {len(halves) - ROWS_SHOWN:,} more"] if len(halves) > ROWS_SHOWN else []
+    return Text("\n".join(lines), "yellow")
 
 
 def submission_text(submission: Submission) -> Text:

@@ -1,4 +1,4 @@
-"""A checked CSV becomes a batch: upload what is local, then one put that is the submission."""
+"""Checked pairs become a batch: upload what is local, then one put that is the submission."""
 
 import hashlib
 import io
@@ -46,10 +46,12 @@ def submit(
     skip_bad: bool = False,
     force: bool = False,
     advance: Advance = lambda stage, count: None,
+    look_back: bool = True,
 ) -> Submission:
     """Upload what is local, and put the batch. The same rows under the same name are the same batch.
 
-    `force` gives every job a nonce, so that work which has a result is done again.
+    `force` gives every job a nonce, so that work which has a result is done again. Without `look_back` nobody asks
+    which of the work was asked for before.
 
     Raises:
         BadRequest: rows have faults and `skip_bad` is not set, or no row is good; nothing was uploaded.
@@ -64,12 +66,12 @@ def submit(
         for path, file in files.items()
     }
     rows = _rows(checked, sources, force)
-    batch = batch or _batch_name(checked.csv, rows)
+    batch = batch or name_batch(checked.name, rows)
     already = _is_there(storage, batch, rows)
     uploaded = upload(storage, files.values(), advance)
     if not already and storage.put_if_absent(keys.rows(batch), rows, "application/jsonl") != rows:
         raise _conflict(batch)
-    ends = _unhappy_ends(storage, rows)
+    ends = _unhappy_ends(storage, rows) if look_back else Counter()
     return Submission(
         batch=batch,
         rows=len(checked.pairs),
@@ -106,10 +108,11 @@ def _stored(place: Place, checked: Checked, sources: dict[Path, Source]) -> Sour
     return Source(uri=place, etag=pin.etag if pin else None)
 
 
-def _batch_name(csv: Path, rows: bytes) -> str:
-    plain = unicodedata.normalize("NFKD", csv.stem).encode("ascii", "ignore").decode()
+def name_batch(name: str, content: bytes) -> str:
+    """What a batch is called: a name in plain letters, and enough of its content's hash."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^A-Za-z0-9]+", "-", plain)[:40].strip("-") or "batch"
-    return f"{slug}-{hashlib.sha256(rows).hexdigest()[:12]}"
+    return f"{slug}-{hashlib.sha256(content).hexdigest()[:12]}"
 
 
 def _unhappy_ends(storage: Storage, rows: bytes) -> Counter[str]:
