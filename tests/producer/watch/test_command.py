@@ -62,7 +62,8 @@ def test_what_cannot_be_watched_is_said(told, words, said):
 def test_status_shows_singles_where_a_drop_folder_is_set_and_else_nothing(drop, told, dubline, monkeypatch):
     drop.put("half.mp4", "named.wav")
     drop.put("jobs.csv", body="video,audio\nnamed.mp4,named.wav\n")
-    assert told("status") == (0, [])
+    code, record = told("status")
+    assert code == 0 and "drop" not in record
     assert "half" not in dubline("status").stdout
     monkeypatch.setenv("DUBLINE_DROP", drop.folder.address())
     _, record = told("status")
