@@ -5,9 +5,10 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -20,6 +21,14 @@ from contract.job import EngineName
 PREFIX = "DUBLINE_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 GIB = 2**30
+
+
+def _words(value: object) -> object:
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+"""Several words; in the environment one string, parted by commas or blanks."""
 
 
 class Settings(BaseSettings):
@@ -87,6 +96,16 @@ class Settings(BaseSettings):
     # Price of one worker, for the manifest and for estimates
     price_per_hour: Annotated[float, Field(ge=0)] = 1.006
     currency: str = "USD"
+
+    # HTTP API
+    api_keys: Path | None = None
+    """File of the keys' hashes, written by `dubline keys`; None or no key in it: loopback only."""
+    api_rate_per_minute: Annotated[int, Field(ge=1)] = 600
+    """Requests of one key."""
+    api_origins: Words = ()
+    """Other web origins whose pages may call the API."""
+    api_buckets: Words = ()
+    """Buckets whose objects a key may name as inputs, beside what it uploads; without keys: any."""
 
     # Flower
     flower_user: str = "dubline"

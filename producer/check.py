@@ -1,7 +1,8 @@
 """Everything that can be known of a CSV before money is spent: its rows, its local files, its stored inputs."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract.errors import BadRequest, Fault, InputNotFound, InputRejected
@@ -17,13 +18,16 @@ THREADS = 16
 class Checked:
     """A CSV after everything that can be checked before money is spent."""
 
-    csv: Path
+    name: str
+    """What batches of them are named after: the stem of their CSV."""
     pairs: list[Pair]
     faults: list[Fault]
     pins: dict[str, StoredObject]
     """The stored inputs by address, as they are now."""
     pinned: bool
     """False: more stored inputs than `pin_limit`; none was looked at, and the key alone is the identity."""
+    contents: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of those stored inputs by address that lie under their content: that is their identity then."""
 
     @property
     def files(self) -> set[Path]:
@@ -39,10 +43,14 @@ def check(csv: Path, storage: Storage, settings: Settings) -> Checked:
         BadRequest: the CSV as a whole cannot be read.
         InputNotFound: there is no such CSV.
     """
-    reading = read_pairs(csv, settings)
+    return check_reading(csv.stem, read_pairs(csv, settings), storage, settings)
+
+
+def check_reading(name: str, reading: Reading, storage: Storage, settings: Settings) -> Checked:
+    """Look at every stored object of a reading, up to `pin_limit`."""
     addresses = _distinct(reading, settings.pin_limit)
     if addresses is None:
-        return Checked(csv, reading.pairs, reading.faults, {}, pinned=False)
+        return Checked(name, reading.pairs, reading.faults, {}, pinned=False)
     with ThreadPoolExecutor(THREADS) as pool:
         seen = dict(
             zip(addresses, pool.map(lambda each: _look(storage, each, settings), addresses), strict=True)
@@ -52,7 +60,7 @@ def check(csv: Path, storage: Storage, settings: Settings) -> Checked:
         [_fault(each, refused[each.address]) for each in reading.mentions() if each.address in refused]
     )
     pins = {address: found for address, found in seen.items() if isinstance(found, StoredObject)}
-    return Checked(csv, reading.pairs, reading.faults, pins, pinned=True)
+    return Checked(name, reading.pairs, reading.faults, pins, pinned=True)
 
 
 def refuse_faults(checked: Checked, skip_bad: bool) -> None:

@@ -1,7 +1,7 @@
 """The rows of a CSV as pairs to render, read with suspicion: every fault of every row, before anything is spent."""
 
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +14,9 @@ from producer.table import OPTIONS, Record, read_table
 
 T = TypeVar("T")
 V = TypeVar("V")
+
+Resolve = Callable[[str], Place]
+"""Where the input lies that a cell names; raises `InputRejected` where it means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +71,21 @@ def read_pairs(path: Path, settings: Settings) -> Reading:
         BadRequest: the file as a whole cannot be read: its encoding, its header, or no rows at all.
         InputNotFound: there is no such file.
     """
-    rows = _Rows(path.parent, settings)
-    for record in read_table(path):
+    folder = path.parent
+    return pairs_of(read_table(path), str(path), lambda text: place_of(text, folder, settings), settings)
+
+
+def pairs_of(records: Iterable[Record], name: str, resolve: Resolve, settings: Settings) -> Reading:
+    """The pairs that records of any origin ask for, and the faults of all of them.
+
+    Raises:
+        BadRequest: there are no records; `name` says where.
+    """
+    rows = _Rows(resolve, settings.engine)
+    for record in records:
         rows.add(record)
     if not rows.reading.pairs and not rows.reading.faults:
-        raise BadRequest(f"{path} has a header and no rows")
+        raise BadRequest(f"{name} has a header and no rows")
     return rows.reading
 
 
@@ -80,8 +93,8 @@ def read_pairs(path: Path, settings: Settings) -> Reading:
 class _Rows:
     """Reads row after row, and remembers what two rows must not share."""
 
-    folder: Path
-    settings: Settings
+    resolve: Resolve
+    engine: str
     reading: Reading = field(default_factory=Reading)
     _places: dict[str, Place] = field(default_factory=dict)
     """By text: a file that many rows name is looked at once."""
@@ -96,7 +109,7 @@ class _Rows:
             return
         video = trial.value("video ", self._place, cells.get("video", ""))
         audio = trial.value("audio ", self._place, cells.get("audio", ""))
-        options, problems = options_of(tuple(cells.get(name, "") for name in OPTIONS), self.settings.engine)
+        options, problems = options_of(tuple(cells.get(name, "") for name in OPTIONS), self.engine)
         trial.faults += [Fault(record.line, problem) for problem in problems]
         priority = trial.value("", priority_of, cells.get("priority", ""))
         limit = trial.value("", time_limit_of, cells.get("time_limit", ""))
@@ -111,13 +124,13 @@ class _Rows:
 
     def _place(self, text: str) -> Place:
         if text not in self._places:
-            self._places[text] = place_of(text, self.folder, self.settings)
+            self._places[text] = self.resolve(text)
         return self._places[text]
 
     def _unique_id(self, record: Record) -> str:
         cells = record.cells
         name = id_of(cells.get("id") or made_id(cells.get("video", ""), cells.get("audio", "")))
-        first = self._lines.setdefault(_file_name(name), record.line)
+        first = self._lines.setdefault(file_name(name), record.line)
         if first != record.line:
             raise BadRequest(f"id {name!r} writes the same output as line {first}; give each row its own id")
         return name
@@ -139,7 +152,7 @@ class _Trial:
             return None
 
 
-def _file_name(row: str) -> str:
+def file_name(row: str) -> str:
     """Equal for ids that one file of a disk blind to case or to Unicode composition would hold."""
     return row.lower() if row.isascii() else unicodedata.normalize("NFC", row).casefold()
 

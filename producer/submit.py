@@ -6,6 +6,7 @@ import re
 import secrets
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from contract import keys
 from contract.errors import BadRequest, BatchConflict, Fault
 from contract.job import ENGINES, Job, Row, Source
 from contract.storage import Storage
-from producer.batches import BATCH_NAME, MANIFEST_LIMIT, manifests
+from producer.batches import BATCH_NAME, MANIFEST_LIMIT, manifests, owned
 from producer.cells import Place
 from producer.check import Checked, refuse_faults
 from producer.uploads import Advance, hash_files, upload
@@ -45,11 +46,12 @@ def submit(
     batch: str | None = None,
     skip_bad: bool = False,
     force: bool = False,
+    owner: str | None = None,
     advance: Advance = lambda stage, count: None,
 ) -> Submission:
     """Upload what is local, and put the batch. The same rows under the same name are the same batch.
 
-    `force` gives every job a nonce, so that work which has a result is done again.
+    `force` gives every job a nonce, so that work which has a result is done again. `owner`: whose key of the HTTP API asks.
 
     Raises:
         BadRequest: rows have faults and `skip_bad` is not set, or no row is good; nothing was uploaded.
@@ -63,8 +65,8 @@ def submit(
         path: Source(uri=f"s3://{storage.bucket}/{file.key}", sha256=file.sha256)
         for path, file in files.items()
     }
-    rows = _rows(checked, sources, force)
-    batch = batch or _batch_name(checked.csv, rows)
+    rows = written(rows_of(checked, sources, force=force, owner=owner))
+    batch = batch or owned(owner, name_batch(checked.name, rows))
     already = _is_there(storage, batch, rows)
     uploaded = upload(storage, files.values(), advance)
     if not already and storage.put_if_absent(keys.rows(batch), rows, "application/jsonl") != rows:
@@ -83,9 +85,10 @@ def submit(
     )
 
 
-def _rows(checked: Checked, sources: dict[Path, Source], force: bool) -> bytes:
-    """`rows.jsonl`: the same rows and inputs give the same bytes, unless forced."""
-    body = io.BytesIO()
+def rows_of(
+    checked: Checked, sources: Mapping[Path, Source], *, force: bool = False, owner: str | None = None
+) -> Iterator[Row]:
+    """The good rows as jobs; `sources` are the local files."""
     for pair in checked.pairs:
         job = Job(
             video=_stored(pair.video, checked, sources),
@@ -93,23 +96,33 @@ def _rows(checked: Checked, sources: dict[Path, Source], force: bool) -> bytes:
             options=pair.options,
             weights=ENGINES[pair.options.engine],
             nonce=secrets.token_hex(8) if force else None,
+            owner=owner,
         )
-        row = Row(id=pair.id, job=job, priority=pair.priority, time_limit_seconds=pair.time_limit_seconds)
+        yield Row(id=pair.id, job=job, priority=pair.priority, time_limit_seconds=pair.time_limit_seconds)
+
+
+def written(rows: Iterable[Row]) -> bytes:
+    """`rows.jsonl`: the same rows and inputs give the same bytes, unless forced."""
+    body = io.BytesIO()
+    for row in rows:
         body.write(row.model_dump_json(exclude_none=True).encode() + b"\n")
     return body.getvalue()
 
 
-def _stored(place: Place, checked: Checked, sources: dict[Path, Source]) -> Source:
+def _stored(place: Place, checked: Checked, sources: Mapping[Path, Source]) -> Source:
     if isinstance(place, Path):
         return sources[place]
+    if place in checked.contents:
+        return Source(uri=place, sha256=checked.contents[place])
     pin = checked.pins.get(place)
     return Source(uri=place, etag=pin.etag if pin else None)
 
 
-def _batch_name(csv: Path, rows: bytes) -> str:
-    plain = unicodedata.normalize("NFKD", csv.stem).encode("ascii", "ignore").decode()
+def name_batch(name: str, content: bytes) -> str:
+    """What a batch is called: a name in plain letters, and enough of its content's hash."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^A-Za-z0-9]+", "-", plain)[:40].strip("-") or "batch"
-    return f"{slug}-{hashlib.sha256(rows).hexdigest()[:12]}"
+    return f"{slug}-{hashlib.sha256(content).hexdigest()[:12]}"
 
 
 def _unhappy_ends(storage: Storage, rows: bytes) -> Counter[str]:

@@ -2,7 +2,7 @@
 
 import csv
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -27,30 +27,31 @@ class Record:
     problem: str = ""
 
 
-def read_table(path: Path) -> Iterator[Record]:
-    """The rows below the header, one by one.
+def read_table(path: Path, name: str | None = None) -> Iterator[Record]:
+    """The rows below the header, one by one; errors call the file by its name, or else by its path.
 
     Raises:
         InputNotFound: there is no such file.
         BadRequest: the file as a whole cannot be read: its encoding or its header.
     """
+    name = name or str(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from _records(file)
+            yield from _records(file, name)
     except FileNotFoundError as error:
-        raise InputNotFound(f"{path} does not exist") from error
+        raise InputNotFound(f"{name} does not exist") from error
     except UnicodeDecodeError as error:
-        raise _not_utf8(path) from error
+        raise _not_utf8(path, name) from error
     except OSError as error:
-        raise BadRequest(f"{path} cannot be read as a CSV: {error.strerror}") from error
+        raise BadRequest(f"{name} cannot be read as a CSV: {error.strerror}") from error
 
 
-def _records(file: TextIO) -> Iterator[Record]:
+def _records(file: TextIO, name: str) -> Iterator[Record]:
     delimiter = _delimiter(file)
     rows = _rows(file, delimiter)
     header = next(rows, None)
     if header is None:
-        raise BadRequest(f"{file.name} is empty; its first line must be a header such as id,video,audio")
+        raise BadRequest(f"{name} is empty; its first line must be a header such as id,video,audio")
     columns = _columns(*header)
     for line, cells in rows:
         if isinstance(cells, csv.Error):
@@ -102,19 +103,20 @@ def _columns(line: int, header: list[str] | csv.Error) -> list[str]:
             "there is no header", [Fault(line, "must name the columns, for instance: id,video,audio")]
         )
     problems = [f"column {name!r} is missing" for name in REQUIRED if name not in columns]
-    problems += [_unknown(name) for name in columns if name not in COLUMNS]
+    problems += [unknown(name) for name in columns if name not in COLUMNS]
     problems += [f"column {name!r} appears twice" for name in COLUMNS if columns.count(name) > 1]
     if problems:
         raise BadRequest("the header is wrong", [Fault(line, problem) for problem in problems])
     return columns
 
 
-def _unknown(name: str) -> str:
+def unknown(name: str, known: Sequence[str] = COLUMNS, what: str = "column") -> str:
+    """What is wrong with a name that is none of those."""
     if not name:
-        return "a column has no name; name it or remove it"
-    close = difflib.get_close_matches(name, COLUMNS, 1)
-    hint = f"did you mean {close[0]!r}?" if close else f"the columns are {', '.join(COLUMNS)}"
-    return f"column {name!r} is unknown; {hint}"
+        return f"{'an' if what[0] in 'aeiou' else 'a'} {what} has no name; name it or remove it"
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"the {what}s are {', '.join(known)}"
+    return f"{what} {name!r} is unknown; {hint}"
 
 
 def _too_many(cells: int, columns: int, delimiter: str) -> str:
@@ -125,16 +127,16 @@ def _quoting(error: csv.Error) -> str:
     return f'the double quotes do not match ({error}); write " inside a quoted cell as ""'
 
 
-def _not_utf8(path: Path) -> BadRequest:
+def _not_utf8(path: Path, name: str) -> BadRequest:
     remedy = 'save it as "CSV UTF-8", or convert it with iconv -t UTF-8'
     with path.open("rb") as file:
         if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-            return BadRequest(f"{path} is UTF-16, not UTF-8; {remedy}")
+            return BadRequest(f"{name} is UTF-16, not UTF-8; {remedy}")
         file.seek(0)
         for number, line in enumerate(file, 1):
             try:
                 line.decode()
             except UnicodeDecodeError as error:
                 byte = f"byte 0x{line[error.start]:02x}"
-                return BadRequest(f"{path} is not UTF-8", [Fault(number, f"{byte} is not UTF-8; {remedy}")])
-    return BadRequest(f"{path} is not UTF-8; {remedy}")
+                return BadRequest(f"{name} is not UTF-8", [Fault(number, f"{byte} is not UTF-8; {remedy}")])
+    return BadRequest(f"{name} is not UTF-8; {remedy}")
