@@ -398,14 +398,14 @@ class Storage:
             )
             return UnfinishedUpload(key, begun["UploadId"], datetime.now(UTC))
 
-    def put_part(self, upload: UnfinishedUpload, number: int, body: bytes | bytearray) -> Part:
+    def put_part(self, upload: UnfinishedUpload, number: int, body: bytes) -> Part:
         """Upload a part, numbers from 1; all but the last have 5 MiB at least."""
         with self._translated(upload.key):
             put = self._client.upload_part(
                 **self._locate(upload.key),
                 UploadId=upload.id,
                 PartNumber=number,
-                Body=bytes(body),
+                Body=body,
                 ChecksumAlgorithm="CRC32",
             )
             return Part(number, put["ETag"], put.get("ChecksumCRC32"))

@@ -55,6 +55,11 @@ def place_of(text: str, folder: Path, settings: Settings) -> Place:
     return _stored(text)
 
 
+def has_scheme(text: str) -> bool:
+    """Whether a text begins like a URL, and is no path therefore."""
+    return _SCHEME.match(text) is not None
+
+
 def _not_fetched(text: str, scheme: str) -> str:
     if scheme.lower() in ("http", "https"):
         return f"{text}: this version does not fetch {scheme}; download the file, or put it into S3 and write s3://bucket/key"

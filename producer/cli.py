@@ -14,6 +14,7 @@ from contract.ledger import Ledger
 from contract.settings import PREFIX, Settings
 from contract.storage import Storage
 from producer import screen, steer
+from producer.api.cli import api, keys
 from producer.check import check, refuse_faults
 from producer.commands import FAILED, AsJson, Commands, console_for, tell
 from producer.demo import run_demo
@@ -135,6 +136,8 @@ def results(
         raise typer.Exit(FAILED)
 
 
+app.command()(api)
+app.add_typer(keys, name="keys")
 for each in steer.COMMANDS:  # in the order in which --help lists them
     app.command()(each)
 
