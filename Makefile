@@ -48,9 +48,9 @@ clean:           ## remove what make made
 
 .venv/demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --constraint constraints.txt --editable '.[local,worker]'
+	$(PIP) install --constraint constraints.txt --editable '.[api,local,worker]'
 	touch $@
 
 .venv/dev: .venv/demo
-	$(PIP) install --constraint constraints.txt --editable '.[local,worker,musetalk,upstream,dev]'
+	$(PIP) install --constraint constraints.txt --editable '.[api,local,worker,musetalk,upstream,dev]'
 	touch $@

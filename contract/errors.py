@@ -21,7 +21,13 @@
     │   ├── NoFace                no_face              no frame of the source shows a usable face
     │   ├── TimestampGap          timestamp_gap        frames that lie further apart than a video's do
     │   ├── InputTooLarge         input_too_large      bytes, pixels or seconds over the configured limit
-    │   └── DecodeLimit           decode_limit         decoding ran into its memory, CPU or wall-clock bound
+    │   ├── DecodeLimit           decode_limit         decoding ran into its memory, CPU or wall-clock bound
+    │   ├── Unauthenticated       unauthenticated      the HTTP API was given no key, or none that it knows
+    │   ├── RequestForbidden      request_forbidden    a web page of elsewhere, or a name this server does not go by
+    │   ├── MethodNotAllowed      method_not_allowed   this address of the API has other methods
+    │   ├── RepeatDiffers         repeat_differs       an Idempotency-Key comes again with another request
+    │   ├── NotReady              not_ready            the job has nothing of that kind, or not yet
+    │   └── RangeUnsatisfiable    range_unsatisfiable  bytes that lie behind the end of a file
     ├── TemporaryFailure          temporary_failure    not the input's fault: tried again
     │   ├── StoreUnavailable      store_unavailable    S3 is away, slow or throttling
     │   ├── BrokerUnavailable     broker_unavailable   Redis is away
@@ -31,6 +37,7 @@
     │   ├── EngineFailed          engine_failed        the engine or its device failed
     │   ├── Stalled               stalled              nothing moved for long, and the attempt was ended
     │   ├── TimeLimit             time_limit           the attempt took longer than it may
+    │   ├── TooManyRequests       too_many_requests    a key asks the HTTP API more often than it may
     │   └── WorkerLost            worker_lost          attempts that ended without a word: the job ends its workers
     ├── Cancelled                 cancelled            a person cancelled the job
     └── LeaseLost                 lease_lost           another worker holds the job now: stop, say nothing
@@ -197,6 +204,42 @@ class DecodeLimit(InputRejected):
     code = "decode_limit"
 
 
+class Unauthenticated(InputRejected):
+    """The HTTP API was given no key, or none that it knows."""
+
+    code = "unauthenticated"
+
+
+class RequestForbidden(InputRejected):
+    """A web page of elsewhere asks, or somebody calls this server by a name that is not its own."""
+
+    code = "request_forbidden"
+
+
+class MethodNotAllowed(InputRejected):
+    """This address of the API has other methods."""
+
+    code = "method_not_allowed"
+
+
+class RepeatDiffers(InputRejected):
+    """An Idempotency-Key comes again with another request."""
+
+    code = "repeat_differs"
+
+
+class NotReady(InputRejected):
+    """The job has nothing of that kind, or not yet."""
+
+    code = "not_ready"
+
+
+class RangeUnsatisfiable(InputRejected):
+    """Bytes that lie behind the end of a file."""
+
+    code = "range_unsatisfiable"
+
+
 class TemporaryFailure(DublineError):
     """Not the input's fault: the job is tried again."""
 
@@ -250,6 +293,16 @@ class TimeLimit(TemporaryFailure):
     """The attempt took longer than it may."""
 
     code = "time_limit"
+
+
+class TooManyRequests(TemporaryFailure):
+    """A key asks the HTTP API more often than it may."""
+
+    code = "too_many_requests"
+
+    def __init__(self, message: str, after_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.after_seconds = after_seconds
 
 
 class WorkerLost(TemporaryFailure):

@@ -29,6 +29,8 @@ Priority = Literal["low", "normal", "high"]
 FaceChoice = Literal["largest", "left", "right"] | Annotated[int, Field(ge=0, le=99)]
 TimeLimit = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Owner = Annotated[str, StringConstraints(max_length=32, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+"""The name of a key of the HTTP API. Never two hyphens in a row: those part it from a batch's own name."""
 RowId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^/\\\x00-\x1f\x7f]+$")]
 """The output's name: any letters, no slash, no control character."""
 
@@ -90,6 +92,8 @@ class Job(Boundary):
     weights: str = ENGINES["preview"]
     nonce: str | None = None
     """Set by --force: makes the same work a new job."""
+    owner: Owner | None = Field(default=None, exclude_if=lambda owner: owner is None)
+    """Whose key of the HTTP API asked for it: keys never share a job. Left out where it is None, as in rows of before."""
 
     @property
     def id(self) -> str:
@@ -102,6 +106,8 @@ class Job(Boundary):
             "weights": self.weights,
             "nonce": self.nonce,
         }
+        if self.owner:
+            request["owner"] = self.owner
         canonical = json.dumps(request, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -8,7 +8,8 @@ PREPARED = "prepared/"
 DEAD = "dead/"
 CLAIMS = "drop-ledger/"
 MOVES = "drop-archive/"
-OURS = (BATCHES, JOBS, INPUTS, OUTPUTS, PREPARED, DEAD, CLAIMS, MOVES)
+REPEATS = "repeats/"
+OURS = (BATCHES, JOBS, INPUTS, OUTPUTS, PREPARED, DEAD, CLAIMS, MOVES, REPEATS)
 """Where people put nothing of their own."""
 
 
@@ -40,6 +41,16 @@ def attempts(job: str) -> str:
 def uploaded(sha256: str, suffix: str) -> str:
     """A local input by its content. `suffix` has its dot, in lower case."""
     return f"{INPUTS}{sha256}{suffix}"
+
+
+def incoming(token: str, suffix: str) -> str:
+    """Where an upload lies until its content is known, or, put there by its owner, for as long as jobs need it."""
+    return f"{INPUTS}incoming/{token}{suffix}"
+
+
+def repeat(owner: str, key: str) -> str:
+    """What was asked, and then what was answered, under an Idempotency-Key; both names are digests."""
+    return f"{REPEATS}{owner}/{key}.json"
 
 
 def output(batch: str, row: str, suffix: str = ".mp4") -> str:

@@ -5,9 +5,10 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -22,6 +23,14 @@ CONFIG_VARIABLE = PREFIX + "CONFIG"
 GIB = 2**30
 
 EncoderChoice = Literal["auto", "x264", "nvenc"]
+
+
+def _words(value: object) -> object:
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+"""Several words; in the environment one string, parted by commas or blanks."""
 
 
 class Settings(BaseSettings):
@@ -102,6 +111,16 @@ class Settings(BaseSettings):
     # Price of one worker, for the manifest and for estimates
     price_per_hour: Annotated[float, Field(ge=0)] = 1.006
     currency: str = "USD"
+
+    # HTTP API
+    api_keys: Path | None = None
+    """File of the keys' hashes, written by `dubline keys`; None or no key in it: loopback only."""
+    api_rate_per_minute: Annotated[int, Field(ge=1)] = 600
+    """Requests of one key."""
+    api_origins: Words = ()
+    """Other web origins whose pages may call the API."""
+    api_buckets: Words = ()
+    """Buckets whose objects a key may name as inputs, beside what it uploads; without keys: any."""
 
     # Flower
     flower_user: str = "dubline"

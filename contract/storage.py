@@ -9,15 +9,15 @@ import logging
 import random
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import boto3
 import botocore.session
@@ -104,6 +104,21 @@ class UnfinishedUpload:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of an unfinished upload that the store has."""
+
+    number: int
+    etag: str
+    crc32: str | None
+    """As the store spells it; None from a store that computes none."""
+
+    def record(self) -> dict[str, Any]:
+        """For the request that completes the upload."""
+        checksum = {"ChecksumCRC32": self.crc32} if self.crc32 else {}
+        return {"PartNumber": self.number, "ETag": self.etag, **checksum}
+
+
+@dataclass(frozen=True)
 class Download:
     """What was read into a file."""
 
@@ -167,6 +182,17 @@ class Storage:
                 if begun:
                     yield begun
 
+    def read(self, address: str, start: int, end: int) -> Generator[bytes, None, None]:
+        """The object's bytes from `start` up to and without `end`, streamed; the range is not empty.
+
+        Raises:
+            InputNotFound: there is no such object.
+        """
+        with self._translated(address):
+            reply = self._client.get_object(**self._locate(address), Range=f"bytes={start}-{end - 1}")
+            with closing(self._chunks(address, reply, start)) as chunks:
+                yield from chunks
+
     def _chunks(self, address: str, reply: Any, start: int = 0) -> Generator[bytes, None, None]:
         """All that a GET's reply announces, from the byte `start` on; what breaks off is asked for again from there."""
         at, end, tries = start, start + reply["ContentLength"], 0
@@ -189,7 +215,7 @@ class Storage:
                 raise StoreUnavailable(f"{short}, {tries} times") from broken
             time.sleep(random.uniform(0, READ_PAUSE_SECONDS * 2**tries))  # noqa: S311 - jitter, not a secret
             reply = self._client.get_object(
-                **self._locate(address), Range=f"bytes={at}-", IfMatch=reply["ETag"]
+                **self._locate(address), Range=f"bytes={at}-{end - 1}", IfMatch=reply["ETag"]
             )
 
     def stat(self, address: str) -> StoredObject | None:
@@ -389,6 +415,60 @@ class Storage:
             raise StoreRefused(f"{self._where} answers without a Date, so nobody knows how old an object is")
         return parsedate_to_datetime(said)
 
+    def begin_upload(self, key: str, content_type: str) -> UnfinishedUpload:
+        """Begin an upload in parts to a key of our bucket; nobody sees it until it is completed."""
+        with self._translated(key):
+            begun = self._client.create_multipart_upload(
+                **self._locate(key), ContentType=content_type, ChecksumAlgorithm="CRC32"
+            )
+            return UnfinishedUpload(key, begun["UploadId"], datetime.now(UTC))
+
+    def put_part(self, upload: UnfinishedUpload, number: int, body: bytes) -> Part:
+        """Upload a part, numbers from 1; all but the last have 5 MiB at least."""
+        with self._translated(upload.key):
+            put = self._client.upload_part(
+                **self._locate(upload.key),
+                UploadId=upload.id,
+                PartNumber=number,
+                Body=body,
+                ChecksumAlgorithm="CRC32",
+            )
+            return Part(number, put["ETag"], put.get("ChecksumCRC32"))
+
+    def complete_upload(self, upload: UnfinishedUpload, parts: Sequence[Part], size_bytes: int) -> None:
+        """Make an object of the parts, all of them in their order; again where the reply was lost.
+
+        Raises:
+            StoreUnavailable: also where the object does not have that size then.
+        """
+        listed: Any = {"Parts": [each.record() for each in parts]}
+        with self._translated(upload.key):
+            try:
+                self._client.complete_multipart_upload(
+                    **self._locate(upload.key), UploadId=upload.id, MultipartUpload=listed
+                )
+            except ClientError as error:
+                if _code(error) not in _NO_UPLOAD:
+                    raise
+        self._refuse_size(upload.key, size_bytes)
+
+    def url_to_read(self, address: str, seconds: int, name: str, content_type: str) -> str:
+        """An address that lets anybody read an object for a while, in a browser under that name. Asks nobody."""
+        shown = f"inline; filename*=UTF-8''{quote(name)}"
+        how = {
+            **self._locate(address),
+            "ResponseContentDisposition": shown,
+            "ResponseContentType": content_type,
+        }
+        with self._translated(address):
+            return self._client.generate_presigned_url("get_object", Params=how, ExpiresIn=seconds)
+
+    def url_to_write(self, key: str, seconds: int, size_bytes: int, content_type: str) -> str:
+        """An address that lets anybody put so many bytes of that type there for a while. Asks nobody."""
+        how = {**self._locate(key), "ContentLength": size_bytes, "ContentType": content_type}
+        with self._translated(key):
+            return self._client.generate_presigned_url("put_object", Params=how, ExpiresIn=seconds)
+
     def list(self, prefix: str, start_after: str = "") -> Iterator[StoredObject]:
         """The objects under a prefix of our bucket, or under an `s3://` one of any, in the order of their keys."""
         where = self._locate(prefix)
@@ -541,6 +621,7 @@ def _client(settings: Settings) -> "S3Client":
         read_timeout=60,  # the loser of a conditional put has been seen to wait 7 s for its 412
         max_pool_connections=32,
         proxies={} if loopback else None,  # a company's HTTP_PROXY does not reach this machine
+        signature_version="s3v4",  # without it, addresses for others would carry the signature of 2006
         s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
     )
     try:

@@ -11,5 +11,6 @@ feeder     batches become messages; openbatch: one of them; turns: whose row is 
 cancel     rows are not to be rendered; requeue: they are, after all; failed: which, and why
 show       everything about one job; logs: what its attempts said; names: which batch, row or job a person means
 status     where rows stand; results: brings them here; batches: reads both from the store; gallery: the page
+api        the same by HTTP: jobs, batches, files, keys
 local      the embedded stack; leash: nothing outlives it; app: Flower's; demo, doctor: what one tries first
 """

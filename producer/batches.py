@@ -18,11 +18,18 @@ from contract.storage import Storage
 T = TypeVar("T")
 
 BATCH_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+OWNED = "--"
+"""Between the name of a key and what it calls its batch."""
 THREADS = 24
 MANIFEST_LIMIT = 2000
 """At most so many manifests are asked for one by one where a person waits."""
 WINDOW = 1000
 """Rows in flight at a time, so that a large batch is never in memory whole."""
+
+
+def owned(owner: str | None, name: str) -> str:
+    """The whole name of a batch that a key of the HTTP API calls so; without an owner it is the name itself."""
+    return f"{owner}{OWNED}{name}" if owner else name
 
 
 def batch_rows(storage: Storage, batch: str) -> Iterator[Row]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -33,6 +33,8 @@ class Checked:
     """False: more stored inputs than `pin_limit`; none was looked at, and the key alone is the identity.
 
     What somebody has listed before is pinned all the same, and does not count."""
+    contents: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of those stored inputs by address that lie under their content: that is their identity then."""
 
     @property
     def files(self) -> set[Path]:

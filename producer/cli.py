@@ -17,6 +17,7 @@ from contract.settings import PREFIX, Settings
 from contract.storage import Storage
 from contract.workers import Roster
 from producer import screen, steer
+from producer.api.cli import api, keys
 from producer.check import check, refuse_faults
 from producer.commands import FAILED, AsJson, Commands, console_for, tell
 from producer.demo import run_demo
@@ -177,6 +178,8 @@ def results(
         raise typer.Exit(FAILED)
 
 
+app.command()(api)
+app.add_typer(keys, name="keys")
 for each in (*steer.COMMANDS, *watching.COMMANDS):  # in the order in which --help lists them
     app.command()(each)
 
@@ -188,8 +191,8 @@ def up(
 ) -> None:
     """Run the embedded stack on this machine until Ctrl-C."""
     console = console_for()
-    console.print("starting broker, store, feeder and Flower", style="dim")
-    with LocalStack.start(folder, workers=workers) as stack:
+    console.print("starting broker, store, feeder, Flower and the API", style="dim")
+    with LocalStack.start(folder, workers=workers, api=True) as stack:
         console.print(_addresses(stack), soft_wrap=True)
         try:
             stack.wait()
@@ -206,6 +209,7 @@ def _addresses(stack: LocalStack) -> Text:
         lines.append(
             f"Flower: {stack.flower_url}  user {settings.flower_user}  password {password.get_secret_value()}"
         )
+    lines.append(f"page and API: {stack.api_url}" if stack.api_url else screen.NO_API)
     lines += ["", "In another terminal:"]
     for name in ("redis_url", "s3_endpoint", "s3_bucket", "s3_access_key", "s3_secret_key"):
         value = getattr(settings, name)
@@ -230,6 +234,7 @@ def demo(
     console = console_for()
     shown = run_demo(csv, to, console)
     console.print(screen.results_text(shown.results, shown.page))
+    console.print(screen.api_text(shown.api_url), soft_wrap=True)
     if not shown.status.succeeded:
         raise typer.Exit(FAILED)
 

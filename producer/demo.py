@@ -28,6 +28,8 @@ class Shown:
     status: BatchStatus
     results: list[Result]
     page: Path
+    api_url: str | None
+    """Where page and API were while the stack ran; None: they are not installed."""
 
 
 def run_demo(csv: Path, folder: Path, console: Console) -> Shown:
@@ -42,14 +44,16 @@ def run_demo(csv: Path, folder: Path, console: Console) -> Shown:
     make_folder(folder)  # before anything is rendered for it
     with tempfile.TemporaryDirectory(prefix="dubline-") as data:
         console.print("starting broker, store and worker", style="dim")
-        with LocalStack.start(Path(data), flower=False) as stack:
+        with LocalStack.start(Path(data), flower=False, api=True) as stack:
+            if stack.api_url:
+                console.print(f"page and API while this runs: {stack.api_url}")
             storage = Storage(stack.settings)
             checked = check(csv, storage, stack.settings)
             batch = submit(checked, storage).batch
             status = follow(BatchView(storage, Ledger(stack.settings), batch), console, stack.check)
             results = list(fetch_results(storage, batch, folder))
     page = write_gallery(folder, batch, entries(results, _copied(checked.pairs, folder / "sources")))
-    return Shown(status, results, page)
+    return Shown(status, results, page, stack.api_url)
 
 
 def _copied(pairs: Sequence[Pair], folder: Path) -> dict[str, Path]:

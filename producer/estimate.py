@@ -1,6 +1,7 @@
 """What a batch would cost, from the little that can be known without decoding anything."""
 
 import wave
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -48,8 +49,12 @@ class Estimate:
 
 def estimate(checked: Checked, settings: Settings) -> Estimate:
     """Output minutes, worker time and cost of the good rows."""
-    lengths = [(_seconds(pair.audio), PACES[pair.options.engine]) for pair in checked.pairs]
-    known = [(seconds, pace) for seconds, pace in lengths if seconds is not None]
+    return estimate_lengths([(_seconds(pair.audio), pair.options.engine) for pair in checked.pairs], settings)
+
+
+def estimate_lengths(lengths: Sequence[tuple[float | None, str]], settings: Settings) -> Estimate:
+    """The same of audios by their length in seconds, None: not known, each with its engine."""
+    known = [(seconds, PACES[engine]) for seconds, engine in lengths if seconds is not None]
     work = sum(s * pace.seconds_per_output_second + pace.seconds_per_job for s, pace in known)
     return Estimate(
         rows=len(lengths),
@@ -58,7 +63,7 @@ def estimate(checked: Checked, settings: Settings) -> Estimate:
         worker_seconds=work,
         cost=work * settings.price_per_second,
         currency=settings.currency,
-        assumptions=_assumptions({pair.options.engine for pair in checked.pairs}, settings),
+        assumptions=_assumptions({engine for _, engine in lengths}, settings),
     )
 
 

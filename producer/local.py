@@ -1,4 +1,4 @@
-"""The embedded stack on this machine: Valkey, SeaweedFS, the feeder, workers and Flower, on free loopback ports.
+"""The embedded stack on this machine: Valkey, SeaweedFS, the feeder, workers, Flower and the API, on free loopback ports.
 
 Where the setting `drop` names a folder, a watcher too; the embedded store rings its doorbell.
 
@@ -40,6 +40,7 @@ from contract.errors import BrokerUnavailable, ConfigurationError
 from contract.ledger import Ledger
 from contract.settings import PREFIX, Settings
 from contract.storage import Storage
+from producer.api.cli import is_installed
 
 logger = logging.getLogger(__name__)
 
@@ -179,6 +180,8 @@ class LocalStack:
     settings: Settings
     flower_url: str | None = None
     """None without Flower. The login is `settings.flower_user` and `settings.flower_password`."""
+    api_url: str | None = None
+    """Of the HTTP API and its page; None where it was not asked for, or its extra is not installed."""
     services: list[Service] = field(default_factory=list)
     _doorbell: int | None = None
     """The port that the embedded store tells of what is dropped."""
@@ -192,6 +195,7 @@ class LocalStack:
         workers: int = 1,
         feeder: bool = True,
         flower: bool = True,
+        api: bool = False,
         settings: Settings | None = None,
     ) -> Iterator[Self]:
         """A stack that is ready for jobs, and stopped on the way out.
@@ -210,7 +214,7 @@ class LocalStack:
             exits.enter_context(_orderly_signals())
             exits.callback(stack._stop)
             stack._start_servers()
-            stack._start_processes(workers=workers, feeder=feeder, flower=flower)
+            stack._start_processes(workers=workers, feeder=feeder, flower=flower, api=api and is_installed())
             yield stack
 
     def check(self) -> None:
@@ -295,11 +299,13 @@ class LocalStack:
             f'event_types = ["create", "update", "rename"]\npath_prefixes = [{path}]\nmax_retries = 0\n'
         )
 
-    def _start_processes(self, *, workers: int, feeder: bool, flower: bool) -> None:
+    def _start_processes(self, *, workers: int, feeder: bool, flower: bool, api: bool) -> None:
         """All at once, for each takes seconds to import; then wait for what can be asked."""
         environment = _environment(self.settings)
         if flower:
             self._start_flower(environment)
+        if api:
+            self._start_api(environment)
         if feeder:
             self._run(self._python("feeder", environment, "producer.cli", "feeder"))
         if self.settings.drop:
@@ -324,7 +330,13 @@ class LocalStack:
         ]
         argv = ["celery", "-A", "producer.app", "flower", *options]
         environment = {**environment, "FLOWER_BASIC_AUTH": login}
-        self._run(self._python("flower", environment, *argv, ready=lambda: _serves(port, login)))
+        self._run(self._python("flower", environment, *argv, ready=lambda: _serves(port, "/", login)))
+
+    def _start_api(self, environment: Mapping[str, str]) -> None:
+        (port,) = _free_ports(1)
+        self.api_url = f"http://{LOOPBACK}:{port}"
+        argv = ["producer.cli", "api", f"--host={LOOPBACK}", f"--port={port}"]
+        self._run(self._python("api", environment, *argv, ready=lambda: _serves(port, "/health/ready")))
 
     def _start_worker(self, name: str, environment: Mapping[str, str]) -> None:
         inspect = make_app(self.settings).control.inspect(timeout=0.5)
@@ -465,12 +477,12 @@ def _listens(port: int) -> bool:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
-def _serves(port: int, login: str) -> bool:
-    """Whether a web server shows its pages to that login."""
-    headers = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"}
+def _serves(port: int, page: str, login: str = "") -> bool:
+    """Whether a web server shows that page, to that login."""
+    headers = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"} if login else {}
     with closing(http.client.HTTPConnection(LOOPBACK, port, timeout=5)) as server:
         try:
-            server.request("GET", "/", headers=headers)
+            server.request("GET", page, headers=headers)
             return server.getresponse().status == http.HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False
@@ -506,10 +518,14 @@ def _environment(settings: Settings) -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith((PREFIX, "FLOWER_"))}
     values = {name: getattr(settings, name) for name in Settings.model_fields}
     return inherited | {
-        PREFIX + name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        for name, value in values.items()
-        if value is not None
+        PREFIX + name.upper(): _spelled(value) for name, value in values.items() if value is not None
     }
+
+
+def _spelled(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return " ".join(value) if isinstance(value, tuple) else str(value)
 
 
 def valkey_program() -> str:

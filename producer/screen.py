@@ -26,6 +26,7 @@ from producer.watch.names import Half
 
 ROWS_SHOWN = 40
 NAMES_SHOWN = 10
+NO_API = "no page and no API here: pip install 'dubline[api]'"
 DASH = "–"
 
 _STYLES: dict[RowState, str] = {
@@ -288,6 +289,15 @@ def results_text(results: Sequence[Result], page: Path) -> Group:
     parts += [Text(f"{each.row}: {each.problem}", "red") for each in problems[:ROWS_SHOWN]]
     parts += [Text(f"{count(pending, 'row')} not ended yet", "yellow")] if pending else []
     return Group(*parts, Text.assemble("open ", (str(page), "bold")))
+
+
+def api_text(url: str | None) -> Text:
+    """Where the page was, and how it comes back."""
+    if url is None:
+        return Text(NO_API, "dim")
+    return Text.assemble(
+        f"the page and API at {url} ended with this stack; ", ("dubline up", "bold"), " starts them to stay"
+    )
 
 
 def _results_table(results: Iterable[Result]) -> Table:

@@ -6,6 +6,7 @@ import re
 import secrets
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from contract import keys
 from contract.errors import BadRequest, BatchConflict, Fault
 from contract.job import ENGINES, Job, Row, Source
 from contract.storage import Storage
-from producer.batches import BATCH_NAME, MANIFEST_LIMIT, manifests
+from producer.batches import BATCH_NAME, MANIFEST_LIMIT, manifests, owned
 from producer.cells import Place
 from producer.check import Checked, refuse_faults
 from producer.uploads import Advance, hash_files, upload
@@ -45,13 +46,14 @@ def submit(
     batch: str | None = None,
     skip_bad: bool = False,
     force: bool = False,
+    owner: str | None = None,
     advance: Advance = lambda stage, count: None,
     look_back: bool = True,
 ) -> Submission:
     """Upload what is local, and put the batch. The same rows under the same name are the same batch.
 
-    `force` gives every job a nonce, so that work which has a result is done again. Without `look_back` nobody asks
-    which of the work was asked for before.
+    `force` gives every job a nonce, so that work which has a result is done again. `owner`: whose key of the HTTP API
+    asks. Without `look_back` nobody asks which of the work was asked for before.
 
     Raises:
         BadRequest: rows have faults and `skip_bad` is not set, or no row is good; nothing was uploaded.
@@ -65,8 +67,8 @@ def submit(
         path: Source(uri=f"s3://{storage.bucket}/{file.key}", sha256=file.sha256)
         for path, file in files.items()
     }
-    rows = _rows(checked, sources, force)
-    batch = batch or name_batch(checked.name, rows)
+    rows = written(rows_of(checked, sources, force=force, owner=owner))
+    batch = batch or owned(owner, name_batch(checked.name, rows))
     already = _is_there(storage, batch, rows)
     uploaded = upload(storage, files.values(), advance)
     if not already and storage.put_if_absent(keys.rows(batch), rows, "application/jsonl") != rows:
@@ -85,9 +87,10 @@ def submit(
     )
 
 
-def _rows(checked: Checked, sources: dict[Path, Source], force: bool) -> bytes:
-    """`rows.jsonl`: the same rows and inputs give the same bytes, unless forced."""
-    body = io.BytesIO()
+def rows_of(
+    checked: Checked, sources: Mapping[Path, Source], *, force: bool = False, owner: str | None = None
+) -> Iterator[Row]:
+    """The good rows as jobs; `sources` are the local files."""
     for pair in checked.pairs:
         job = Job(
             video=_stored(pair.video, checked, sources),
@@ -95,15 +98,24 @@ def _rows(checked: Checked, sources: dict[Path, Source], force: bool) -> bytes:
             options=pair.options,
             weights=ENGINES[pair.options.engine],
             nonce=secrets.token_hex(8) if force else None,
+            owner=owner,
         )
-        row = Row(id=pair.id, job=job, priority=pair.priority, time_limit_seconds=pair.time_limit_seconds)
+        yield Row(id=pair.id, job=job, priority=pair.priority, time_limit_seconds=pair.time_limit_seconds)
+
+
+def written(rows: Iterable[Row]) -> bytes:
+    """`rows.jsonl`: the same rows and inputs give the same bytes, unless forced."""
+    body = io.BytesIO()
+    for row in rows:
         body.write(row.model_dump_json(exclude_none=True).encode() + b"\n")
     return body.getvalue()
 
 
-def _stored(place: Place, checked: Checked, sources: dict[Path, Source]) -> Source:
+def _stored(place: Place, checked: Checked, sources: Mapping[Path, Source]) -> Source:
     if isinstance(place, Path):
         return sources[place]
+    if place in checked.contents:
+        return Source(uri=place, sha256=checked.contents[place])
     pin = checked.pins.get(place)
     return Source(uri=place, etag=pin.etag if pin else None)
 

@@ -19,7 +19,7 @@ def paper_worker(services, storage, settings, commit, monkeypatch):
     """In place of the embedded stack: the services of the tests, and a thread that commits every row."""
 
     @contextmanager
-    def start(folder, *, flower):
+    def start(folder, *, flower, api):
         worker = threading.Thread(target=work)
         worker.start()
         yield services_of_this_test

@@ -1,0 +1,73 @@
+"""The processes that serve the API."""
+
+import logging
+import os
+import socket
+import tempfile
+from contextlib import ExitStack, suppress
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from contract.errors import ConfigurationError
+from contract.settings import Settings
+from producer.api.figures import MULTIPROCESS
+from producer.api.gate import is_loopback
+from producer.api.keyring import Keyring
+
+logger = logging.getLogger(__name__)
+
+APP = "producer.api.app:app_of_environment"
+BACKLOG = 2048
+GRACE_SECONDS = 20
+"""For requests that are being answered when the server is told to end."""
+
+
+def serve(settings: Settings, host: str, port: int, processes: int) -> None:
+    """Serve until SIGTERM or Ctrl-C; what is being answered then is answered first.
+
+    Raises:
+        ConfigurationError: without keys it would be open to others, or it cannot listen there.
+    """
+    if not is_loopback(host) and Keyring(settings.api_keys).is_empty:
+        raise ConfigurationError(
+            f"without keys the API serves this machine alone, and {host} is open to others; "
+            "set DUBLINE_API_KEYS to a file and make a key by `dubline keys add NAME`, or use --host 127.0.0.1"
+        )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    config = _config(processes)
+    with ExitStack() as exits:
+        listening = exits.enter_context(_listen(host, port))
+        logger.info("serving http://%s:%d", host, listening.getsockname()[1])
+        if processes == 1:
+            exits.enter_context(suppress(KeyboardInterrupt))  # uvicorn raises it again when all is done
+            uvicorn.Server(config).run([listening])
+            return
+        os.environ[MULTIPROCESS] = exits.enter_context(tempfile.TemporaryDirectory(prefix="dubline-metrics-"))
+        Multiprocess(config, [listening]).run()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{host}:{port} cannot be listened on: {error.strerror}; choose another"
+        ) from error
+    listening.set_inheritable(True)
+    return listening
+
+
+def _config(processes: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        APP,
+        factory=True,
+        workers=processes,
+        log_config=None,
+        access_log=False,  # addresses carry tokens
+        server_header=False,
+        proxy_headers=False,  # who asks is decided by the connection, not by what it says of itself
+        ws="none",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
