@@ -39,7 +39,7 @@ class Submission:
     """... or was cancelled: they are not rendered unless somebody requeues them. Of large batches nobody looks."""
 
 
-def submit(
+def submit(  # noqa: PLR0913 - one for each thing that may be asked for
     checked: Checked,
     storage: Storage,
     *,
