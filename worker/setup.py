@@ -14,6 +14,7 @@ from contract.job import EngineName
 from contract.settings import Settings
 from contract.storage import Storage
 from worker import weights
+from worker.engines import SMALL
 from worker.engines.base import Engine
 from worker.engines.preview.engine import PreviewEngine
 from worker.faces.track import FaceModels
@@ -46,10 +47,6 @@ ENGINES: dict[EngineName, Callable[[EngineName, Path], Engine]] = {
     "musetalk-v1": _musetalk,
 }
 """How each engine is made from its name and the folder of weights."""
-
-
-SMALL: frozenset[EngineName] = frozenset({"preview"})
-"""Engines that stay in memory beside any other. Of the others there is one at a time: two need not fit."""
 
 
 def set_up(settings: Settings, storage: Storage | None = None, engine: EngineName | None = None) -> Tools:
