@@ -79,7 +79,8 @@ class Toolbox:
         if engine not in self._engines:
             self._engines[engine] = self._set_up(engine)
         limits, threads = Limits.of(self._settings), self._settings.threads
-        return Tools(self._engines[engine], self._faces, limits, threads, self._encoder, self._shelf)
+        faces, more = self._faces
+        return Tools(self._engines[engine], faces, more, limits, threads, self._encoder, self._shelf)
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -88,8 +89,9 @@ class Toolbox:
         return found.encoder
 
     @cached_property
-    def _faces(self) -> FaceModels:
-        return FaceModels.load(self._settings.weights, threads=1)
+    def _faces(self) -> tuple[FaceModels, FaceModels]:
+        folder = self._settings.weights
+        return FaceModels.load(folder, threads=1), FaceModels.load(folder, threads=1)
 
     def _set_up(self, name: EngineName) -> Engine:
         """What a person must put right is found before the present engine goes: other jobs need that one."""
