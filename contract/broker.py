@@ -22,6 +22,9 @@ VISIBILITY_SECONDS = 120
 LIMIT_MARGIN_SECONDS = 30.0
 """The child minds the time limit itself and says what was wrong; Celery kills one that does not even do that."""
 
+SETUP_SECONDS = 600.0
+"""A child that is not ready after this long is killed and replaced. It imports and sets up; Celery's default is 4 s."""
+
 # kombu's Redis transport: 0 is served first.
 _URGENT = 0
 _PRIORITIES: dict[Priority, int] = {"high": 1, "normal": 3, "low": 6}
@@ -59,7 +62,7 @@ def make_app(settings: Settings) -> Celery:
         worker_pool="prefork",
         worker_concurrency=1,
         worker_pool_start_method="spawn",
-        worker_proc_alive_timeout=60.0,  # a spawned child that has not yet imported is killed after 4 s by default
+        worker_proc_alive_timeout=SETUP_SECONDS,
         worker_send_task_events=True,
         task_send_sent_event=True,
         worker_hijack_root_logger=False,

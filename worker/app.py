@@ -21,6 +21,7 @@ from contract.storage import Storage
 from contract.waiting import until_it_passes
 from contract.workers import Roster
 from worker import logs, weights
+from worker.ahead import mark_of
 from worker.child import Child
 from worker.preempt import NoticePoller
 from worker.presence import Presence
@@ -47,7 +48,7 @@ def render(self: Task, delivery: dict[str, Any]) -> str:
 
 @functools.cache
 def child() -> Child:
-    """Of this process; it imports what is heavy at its first job."""
+    """Of this process; what is heavy is imported later (`begin_child`)."""
     return Child(settings)
 
 
@@ -81,11 +82,18 @@ def begin_to_stop(how: str, **_: object) -> None:
         grace.begin()
 
 
+@signals.worker_init.connect
+def begin_unmarked(**_: object) -> None:
+    """Before the first child: what a worker with this one's id left behind says nothing about this one."""
+    mark_of(os.getpid(), settings.scratch).unlink(missing_ok=True)
+
+
 @signals.worker_process_init.connect
-def listen_for_the_end(**_: object) -> None:
-    """In the child: what the parent sends when the grace period is over."""
+def begin_child(**_: object) -> None:
+    """In the child: listen for what the parent sends when the grace period is over, and be warm for the first job."""
     runs = child()
     signal.signal(STOP_SIGNAL, lambda *_: runs.stop())
+    runs.set_up_ahead(mark_of(os.getppid(), settings.scratch))
 
 
 @signals.worker_process_init.connect

@@ -1,6 +1,7 @@
 """The process that runs jobs, and when it should be replaced."""
 
 import functools
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contract.errors import DublineError, EngineFailed
@@ -8,6 +9,8 @@ from contract.ledger import Ledger
 from contract.manifest import Findings
 from contract.settings import Settings
 from contract.storage import Storage
+from worker.ahead import ahead
+from worker.engines import SMALL
 from worker.progress import JobProgress
 from worker.tasks import JobRunner, Ticket
 from worker.tryout import import_all
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Child:
-    """The process that runs jobs. It imports and sets up what is heavy at its first job."""
+    """The process that runs jobs. It imports and sets up what is heavy at its first job, or ahead of it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -29,6 +32,12 @@ class Child:
     def stop(self) -> None:
         """Have the job at hand given back at its next step. Safe in a signal handler."""
         self.runner.stop()
+
+    def set_up_ahead(self, mark: Path) -> None:
+        """Have the settings' engine warm before the first job, where that takes long (`ahead`)."""
+        engine = self._settings.engine
+        if engine not in SMALL:
+            ahead(lambda: self.workshop.tools(engine), mark)
 
     def perform(self, ticket: Ticket, progress: JobProgress, findings: Findings) -> None:
         """One attempt. Raises the errors of contract.errors."""

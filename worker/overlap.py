@@ -104,9 +104,10 @@ def gathered(
 
 
 class WriteBehind(Generic[Item]):
-    """Calls `write` for each item on a thread of its own, at most `depth` items behind. A context manager.
+    """Calls `write` for each item on a thread of its own, at most `depth` items behind (0: any number). A context manager.
 
-    An exception of `write` is raised by the next `put` or at the block's end; after it nothing more is written.
+    An exception of `write` is raised by the next `put`, by `finish` or at the block's end; after it nothing more is
+    written.
     """
 
     def __init__(self, write: Callable[[Item], None], depth: int) -> None:
@@ -121,6 +122,12 @@ class WriteBehind(Generic[Item]):
         """Hand an item over; blocks while the queue is full."""
         self._raise()
         self._waiting.put(item)
+
+    def finish(self) -> None:
+        """Return when everything is written; nothing may be put afterwards."""
+        self._waiting.put(_End)
+        self._thread.join()
+        self._raise()
 
     def __enter__(self) -> "WriteBehind[Item]":
         self._thread.start()

@@ -2,9 +2,10 @@
 
     audio file ──► read_audio ──► Engine.listen ───────────────┐ one feature a frame
     video file ──► VideoSource ─► track, prepare ─► generate ─► blend ─► VideoWriter ─► video.mp4
-                   └─ a thread ─┘ └─ a thread ──┘   └a thread┘ └ this ┘ └─ a thread ─┘
-
+                   └─ a thread ─┘ └─ a thread ──┘   └a thread┘ └ this ┘ └─ a thread ─┘ └► Gauge ─► sync check
+                                                                                          └ a thread ┘
 The video is written in segments of 20 s, and an attempt goes on after the last one that another finished (segments/).
+What was encoded is decoded again and measured, each segment while the next ones are drawn (evaluation/aperture.py).
 All stages run side by side with bounded queues between them: a bounded number of frames is in memory, and none
 ever lies on disk. What grows with length is the sound and the points of the faces, about 0.3 GB an hour each.
 drawing.py is the middle; preparing.py says what is done once per source frame, and prepared/ keeps it for other jobs.
@@ -22,7 +23,7 @@ from contract.job import JobOptions
 from contract.manifest import Curves, Frames, MediaFacts, SyncCheck, WarningRecord
 from worker.drawing import draw
 from worker.engines.base import Engine, EngineJob, Keeping
-from worker.evaluation.aperture import apertures
+from worker.evaluation.aperture import Gauge
 from worker.evaluation.sync import check, curves, loudness
 from worker.faces.track import FaceModels, FaceTracker
 from worker.media.audio import Audio, read_audio
@@ -52,6 +53,8 @@ class Tools:
 
     engine: Engine
     faces: FaceModels
+    second_faces: FaceModels
+    """The same networks once more: they are used from one thread at a time, and two follow faces."""
     limits: Limits
     threads: int
     encoder: Encoder = field(default_factory=x264)
@@ -95,19 +98,19 @@ def render(
     engine = tools.engine.for_job(options)
     with watch.stage("listen"):
         sound = read_audio(audio, tools.limits, progress.touch)
-    with VideoSource(
-        video, tools.limits, start=options.start, end=options.end, touch=progress.touch
-    ) as source:
-        length = source.length(sound.frames, options.sync_mode)
-        sound = sound.fitted(length)
-        with watch.stage("listen"):
-            features = engine.listen(sound.samples_16k, length)
-        job = _Job(engine, options, tools, progress, watch)
-        with job.kept(video, source.source_frames or length) as kept:
-            encoded, frames, warnings = job.film(source, sound, features, kept, output)
-    with watch.stage("sync_check"):
-        aperture = apertures(output, encoded.frames, tools.faces, tools.limits, options.face, progress.touch)
-        loud = loudness(sound.samples_16k, encoded.frames)
+    with Gauge(output.parent, tools.second_faces, tools.limits, options.face, watch, progress.touch) as gauge:
+        with VideoSource(
+            video, tools.limits, start=options.start, end=options.end, touch=progress.touch
+        ) as source:
+            length = source.length(sound.frames, options.sync_mode)
+            sound = sound.fitted(length)
+            with watch.stage("listen"):
+                features = engine.listen(sound.samples_16k, length)
+            job = _Job(engine, options, tools, gauge, progress, watch)
+            with job.kept(video, source.source_frames or length) as kept:
+                encoded, frames, warnings = job.film(source, sound, features, kept, output)
+        with watch.stage("sync_check"):
+            aperture, loud = gauge.curve(), loudness(sound.samples_16k, encoded.frames)
     return Rendering(
         encoded=encoded,
         frames=frames,
@@ -126,6 +129,7 @@ class _Job:
     engine: EngineJob
     options: JobOptions
     tools: Tools
+    gauge: Gauge
     progress: JobProgress
     watch: Stopwatch
 
@@ -159,7 +163,7 @@ class _Job:
             self._chain(source, total, encoder) as chain,
         ):
             witness = Witness(source)
-            recording = Recording(writer, chain, witness)
+            recording = Recording(writer, chain, self.gauge if is_long(total) else None, witness)
             with watch.stage("resume"):
                 first = recording.resume(preparer)
                 if recording.prints:
@@ -172,7 +176,10 @@ class _Job:
             encoded = recording.finish(preparer.trace(), warnings)
         if kept is not None:
             kept.finish(source.source_frames)
-        return encoded, self._counted(recording, preparer), warnings
+        counted = self._counted(recording, preparer)
+        if not is_long(total):
+            self.gauge.measure(output, total)
+        return encoded, counted, warnings
 
     def _draw(
         self, frames: Iterable[Frame], features: Iterable[Any], preparer: Preparer, recording: Recording

@@ -14,6 +14,7 @@ from contract.job import EngineName
 from contract.settings import Settings
 from contract.storage import Storage
 from worker import weights
+from worker.engines import SMALL
 from worker.engines.base import Engine
 from worker.engines.preview.engine import PreviewEngine
 from worker.faces.track import FaceModels
@@ -48,10 +49,6 @@ ENGINES: dict[EngineName, Callable[[EngineName, Path], Engine]] = {
 """How each engine is made from its name and the folder of weights."""
 
 
-SMALL: frozenset[EngineName] = frozenset({"preview"})
-"""Engines that stay in memory beside any other. Of the others there is one at a time: two need not fit."""
-
-
 def set_up(settings: Settings, storage: Storage | None = None, engine: EngineName | None = None) -> Tools:
     """The tools for jobs of one engine (None: the settings'), as a `Toolbox` has them."""
     return Toolbox(settings, storage)(engine or settings.engine)
@@ -82,7 +79,8 @@ class Toolbox:
         if engine not in self._engines:
             self._engines[engine] = self._set_up(engine)
         limits, threads = Limits.of(self._settings), self._settings.threads
-        return Tools(self._engines[engine], self._faces, limits, threads, self._encoder, self._shelf)
+        faces, more = self._faces
+        return Tools(self._engines[engine], faces, more, limits, threads, self._encoder, self._shelf)
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -91,8 +89,9 @@ class Toolbox:
         return found.encoder
 
     @cached_property
-    def _faces(self) -> FaceModels:
-        return FaceModels.load(self._settings.weights, threads=1)
+    def _faces(self) -> tuple[FaceModels, FaceModels]:
+        folder = self._settings.weights
+        return FaceModels.load(folder, threads=1), FaceModels.load(folder, threads=1)
 
     def _set_up(self, name: EngineName) -> Engine:
         """What a person must put right is found before the present engine goes: other jobs need that one."""

@@ -68,6 +68,28 @@ def test_everything_put_is_written_in_order_before_the_block_ends():
     assert written == list(range(500))
 
 
+def test_one_may_wait_for_all_that_was_put_and_any_number_may_wait():
+    go_on = threading.Event()
+    written: list[int] = []
+    with WriteBehind(lambda number: go_on.wait(5) and written.append(number), depth=0) as behind:
+        for number in range(500):
+            behind.put(number)
+        assert written == []
+        go_on.set()
+        behind.finish()
+        assert written == list(range(500))
+
+
+def test_whoever_waits_for_all_that_was_put_hears_of_an_error():
+    def full(_: int) -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"), WriteBehind(full, depth=0) as behind:
+        behind.put(1)
+        behind.finish()
+        pytest.fail("it said nothing")
+
+
 def test_an_error_of_the_writer_reaches_whoever_puts_and_never_blocks_them():
     def full(_: int) -> None:
         raise OSError("no space left")

@@ -2,9 +2,9 @@
 
 import errno
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -68,7 +68,7 @@ class VideoWriter:
 
     Raises:
         EngineFailed: by all but `take`, where the encoder fails, or its device.
-        ResourceExhausted: by `write`, `cut`, `take` and `close`, where the disk takes no more.
+        ResourceExhausted: by `write`, `cut`, `take`, `clip` and `close`, where the disk takes no more.
     """
 
     def __init__(
@@ -122,6 +122,15 @@ class VideoWriter:
             self._frames += 1
             self._mux(picture)
 
+    def clip(self, path: Path, pictures: Sequence[Encoded]) -> None:
+        """Make a file of a whole segment that this one has, as it was encoded, without sound."""
+        first = min(each.pts for each in pictures)
+        with _disk(path), av.open(str(path), "w", format="mp4") as container:
+            stream = container.add_stream_from_template(self._video)
+            for each in pictures:
+                moved = replace(each, pts=each.pts - first, dts=each.dts - first)
+                container.mux_one(_packet(moved, stream))
+
     def close(self) -> EncodedFacts:
         """Finish the file."""
         self.cut()
@@ -162,14 +171,9 @@ class VideoWriter:
         return pictures
 
     def _mux(self, picture: Encoded) -> None:
-        packet = Packet(picture.data)
-        packet.stream = self._video
-        packet.time_base = Fraction(1, FPS)
-        packet.pts, packet.dts, packet.is_keyframe = picture.pts, picture.dts, picture.is_key
-        packet.duration = 1
         with _disk(self._path):
             self._write_sound(until=Fraction(picture.dts + 1, FPS))
-            self._container.mux_one(packet)
+            self._container.mux_one(_packet(picture, self._video))
 
     def _write_sound(self, until: Fraction | None) -> None:
         """Mux the packets that begin before that time; all of them for None."""
@@ -209,6 +213,15 @@ def _encoding(encoder: Encoder) -> Iterator[None]:
         yield
     except av.error.FFmpegError as error:
         raise EngineFailed(f"the encoder {encoder.name} failed: {error}; see DUBLINE_ENCODER") from error
+
+
+def _packet(picture: Encoded, stream: VideoStream) -> "Packet[VideoStream]":
+    packet = cast("Packet[VideoStream]", Packet(picture.data))
+    packet.stream = stream
+    packet.time_base = Fraction(1, FPS)
+    packet.pts, packet.dts, packet.is_keyframe = picture.pts, picture.dts, picture.is_key
+    packet.duration = 1
+    return packet
 
 
 def _video_stream(container: OutputContainer, encoder: Encoder) -> VideoStream:

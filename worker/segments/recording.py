@@ -1,7 +1,10 @@
 """A video that is written segment by segment, the first of them perhaps by an earlier attempt."""
 
+from collections.abc import Sequence
+
 from contract.manifest import WarningRecord
 from worker.drawing import Drawn
+from worker.evaluation.aperture import Gauge
 from worker.faces.trace import Trace
 from worker.media.writer import Encoded, EncodedFacts, VideoWriter
 from worker.preparing import Preparer
@@ -11,14 +14,16 @@ from worker.segments.witness import Witness
 
 
 class Recording:
-    """Puts drawn frames into a writer, and finished segments on a chain; None: nothing is kept.
+    """Puts drawn frames into a writer, and finished segments on a chain and before a gauge; None: nothing is kept, or measured.
 
     `frames` of the output are written, `with_face` of them have a new mouth, and `resumed` were taken from the chain.
     `witness` has watched the frames.
     """
 
-    def __init__(self, writer: VideoWriter, chain: Chain | None, witness: Witness) -> None:
-        self._writer, self._chain, self._witness = writer, chain, witness
+    def __init__(
+        self, writer: VideoWriter, chain: Chain | None, gauge: Gauge | None, witness: Witness
+    ) -> None:
+        self._writer, self._chain, self._gauge, self._witness = writer, chain, gauge, witness
         self._pictures: list[Encoded] = []  # of the segment that is being written
         self._first = self._with_face = 0  # where it begins, and its frames with a new mouth
         self.frames = self.with_face = self.resumed = 0
@@ -32,6 +37,7 @@ class Recording:
         if self._chain:
             for segment in self._chain.finished(traced=preparer.follows):
                 self._writer.take(segment.pictures)
+                self._measure(segment.first, segment.pictures)
                 preparer.resume(segment.trace)
                 self.with_face += segment.with_face
                 self.frames = self.resumed = self._first = segment.end
@@ -55,12 +61,19 @@ class Recording:
 
     def _end_segment(self, trace: Trace | None, warnings: tuple[WarningRecord, ...] = ()) -> None:
         self._collect(self._writer.cut())
-        prints = self._witness.before(self.frames)
+        prints, pictures = self._witness.before(self.frames), tuple(self._pictures)
+        self._measure(self._first, pictures)
         if self._chain:
-            count, pictures = self.frames - self._first, tuple(self._pictures)
+            count = self.frames - self._first
             self._chain.keep(Segment(self._first, count, self._with_face, pictures, trace, prints, warnings))
         self._first, self._with_face, self._pictures = self.frames, 0, []
 
+    def _measure(self, first: int, pictures: Sequence[Encoded]) -> None:
+        if self._gauge:
+            part = self._gauge.folder / f"{first:08}.mp4"
+            self._writer.clip(part, pictures)
+            self._gauge.measure(part, len(pictures))
+
     def _collect(self, pictures: list[Encoded]) -> None:
-        if self._chain:
+        if self._chain or self._gauge:
             self._pictures += pictures

@@ -2,17 +2,19 @@
 
 from array import array
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
 
-from contract.errors import EngineFailed
+from contract.errors import DiskFull, EngineFailed
 from contract.manifest import MediaFacts
 from worker.media.audio import AacTrack, Audio
 from worker.media.encoder import KEY_FRAMES, Encoder, nvenc, x264
 from worker.media.frame import Frame
+from worker.media.source import VideoSource
 from worker.media.writer import VideoWriter
 
 STAND_IN = Encoder("stand-in", "mpeg4", {"bf": "2", "g": str(KEY_FRAMES), "b": "4000000"})
@@ -110,6 +112,39 @@ def test_segments_of_any_encoder_join_and_may_be_of_an_earlier_writer(tmp_path, 
     assert [each - times[0] for each in times] == list(range(FRAMES))
     assert {0, CUT} <= keys
     assert any(each.pts != each.dts for each in packets), "there are B-frames"
+
+
+@pytest.mark.parametrize("encoder", [STAND_IN, x264()], ids=lambda each: each.name)
+def test_a_clip_of_a_segment_shows_what_the_whole_file_shows(tmp_path, frames, silence, limits, encoder):
+    with VideoWriter(tmp_path / "whole.mp4", 256, 256, silence, threads=1, encoder=encoder) as writer:
+        segments = [[], []]
+        for frame in frames:
+            segments[frame.index >= CUT] += writer.write(frame)
+            if frame.index == CUT - 1:
+                segments[0] += writer.cut()
+        segments[1] += writer.cut()
+        for number, each in enumerate(segments):
+            writer.clip(tmp_path / f"{number}.mp4", each)
+        writer.close()
+    parts = planes(tmp_path / "0.mp4", CUT, limits) + planes(tmp_path / "1.mp4", FRAMES - CUT, limits)
+    assert parts == planes(tmp_path / "whole.mp4", FRAMES, limits)
+
+
+def planes(path, count, limits):
+    """Of every frame, as a decode child gives them."""
+    with VideoSource(path, limits) as source:
+        shown = [
+            each.y.tobytes() + each.u.tobytes() + each.v.tobytes() for each in source.frames(count, "freeze")
+        ]
+        assert source.source_frames == count
+    return shown
+
+
+def test_a_clip_for_which_there_is_no_room_is_a_temporary_failure(tmp_path, frames, silence):
+    with VideoWriter(tmp_path / "out.mp4", 256, 256, silence, threads=1) as writer:
+        made = writer.write(frames[0]) + writer.cut()
+        with pytest.raises(DiskFull, match="/dev/full"):
+            writer.clip(Path("/dev/full"), made)
 
 
 def test_two_encoders_give_two_files(tmp_path, frames, silence):
