@@ -4,6 +4,9 @@ import os
 import signal
 import time
 
+from pydantic import SecretStr
+
+from contract import keys
 from contract.settings import Settings
 from tests.worker.scripted import manifest_of, row, until
 
@@ -29,3 +32,33 @@ def test_a_dead_workers_job_runs_again_soon_after_its_lease_is_over(worker, fed,
         assert third.worker != second.worker
         made = until(lambda: manifest_of(storage, moving))
     assert (made.status, made.attempt.number) == ("succeeded", 3)
+
+
+OUTAGE_SECONDS = float(os.environ.get("OUTAGE_SECONDS", "11"))
+"""The promise is 60 s, and a test does not wait as long unless it is told to: OUTAGE_SECONDS=60. Celery tries again after
+2, 4, 6 ... s: right after this many the worker is back."""
+
+
+def test_a_worker_lives_through_redis_being_away_and_says_so_in_one_line(
+    worker, fed, begun, storage, settings, own_broker, tmp_path
+):
+    own_broker.start()
+    there = {"redis_url": SecretStr(own_broker.url)}
+    moving, next_one = row("moving-3"), row("moving-0")
+    with fed(moving, **there), worker(**there):
+        begun("moving-3")
+        storage.put(keys.rows("late"), next_one.model_dump_json().encode())
+        own_broker.kill()
+        time.sleep(OUTAGE_SECONDS)
+        committed = storage.stat(keys.manifest(moving.job.id))
+        assert committed, "the attempt went on without Redis"
+        own_broker.start()
+        until(lambda: manifest_of(storage, next_one), 90)
+    made = manifest_of(storage, moving)
+    assert (made.status, made.attempt.number) == ("succeeded", 1)
+    assert storage.stat(keys.manifest(moving.job.id)) == committed
+    assert len((tmp_path / "moving-3.1").read_text().splitlines()) == 1
+    log = (tmp_path / "worker.log").read_text()
+    assert log.count("consumer: Connection to broker lost") + log.count("consumer: Cannot connect") == 1
+    assert log.count("the heartbeat waits") == 1
+    assert log.count(" Connected to ") == 2
