@@ -17,6 +17,11 @@ LOG_BYTES = 256 * 1024
 LINE_BYTES = 16 * 1024
 """Longer messages are cut."""
 
+_AWAY = ("consumer: Connection to broker lost", "consumer: Cannot connect")
+_THERE = "Connected to"
+_ADVICE = "worker_cancel_long_running_tasks_on_connection_loss"
+"""Celery's words for Redis being away, for its being there again, and its advice, at every loss, on what is decided here."""
+
 _at_hand: ContextVar[str] = ContextVar("_at_hand", default="-")
 
 
@@ -35,6 +40,7 @@ def log_plainly(stream: TextIO | None = None) -> None:
     """Log from here on to the stream, standard error where there is none given."""
     handler = logging.StreamHandler(stream)
     handler.addFilter(_name_job)
+    handler.addFilter(OutageFilter())
     line = "%(asctime)s %(levelname)s %(job)s %(name)s: %(message)s"
     logging.basicConfig(level=logging.INFO, format=line, handlers=[handler])
 
@@ -42,6 +48,25 @@ def log_plainly(stream: TextIO | None = None) -> None:
 def _name_job(record: logging.LogRecord) -> bool:
     record.job = _at_hand.get()
     return True
+
+
+class OutageFilter(logging.Filter):
+    """Of what Celery says while Redis is away lets the first line pass, and the one that says it is there again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_away = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is worth reading."""
+        if record.name == "py.warnings":
+            return _ADVICE not in record.getMessage()
+        return not record.name.startswith("celery.worker.consumer") or self._is_news(record.getMessage())
+
+    def _is_news(self, line: str) -> bool:
+        was_away = self._is_away
+        self._is_away = line.startswith(_AWAY) or (was_away and not line.startswith(_THERE))
+        return not (was_away and line.startswith(_AWAY))
 
 
 class AttemptLog(logging.Handler):

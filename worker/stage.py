@@ -1,15 +1,21 @@
 """Between the bucket and the scratch folder: inputs in, the video and its curves out."""
 
+import random
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from contract import keys
-from contract.errors import EmptyInput, InputChanged
+from contract.errors import EmptyInput, InputChanged, InputForbidden, InputNotFound
 from contract.job import Job, Source
 from contract.manifest import Curves, InputRecord, OutputRecord
-from contract.storage import Storage
+from contract.storage import Download, Storage
 from worker.media.writer import EncodedFacts
 from worker.progress import JobProgress
+
+RECHECK_SECONDS = (1.0, 2.0)
+"""Before an input that is not there, or not for us, is asked for once more: a copy or a grant may be that new."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +42,27 @@ def stage_in(
 
 
 def _fetch(storage: Storage, source: Source, path: Path, max_bytes: int, progress: JobProgress) -> Staged:
-    got = storage.download(
-        source.uri, path, etag=source.etag, max_bytes=max_bytes, advance=lambda _: progress.touch()
+    got = _rechecked(
+        lambda: storage.download(
+            source.uri, path, etag=source.etag, max_bytes=max_bytes, advance=lambda _: progress.touch()
+        ),
+        progress,
     )
     if got.bytes == 0:
         raise EmptyInput(f"{source.uri} has no bytes; upload it again")
     if source.sha256 and got.sha256 != source.sha256:
         raise InputChanged(f"{source.uri} does not have the content that was submitted; submit it again")
     return Staged(path, InputRecord(uri=source.uri, bytes=got.bytes, sha256=got.sha256, etag=got.etag))
+
+
+def _rechecked(download: Callable[[], Download], progress: JobProgress) -> Download:
+    """What was read, at the second try if need be: a failed job is not tried again."""
+    try:
+        return download()
+    except (InputNotFound, InputForbidden):
+        time.sleep(random.uniform(*RECHECK_SECONDS))  # noqa: S311 - jitter, not a secret
+    progress.touch()
+    return download()
 
 
 def stage_out(

@@ -12,6 +12,7 @@ from contract.broker import make_app
 from contract.ledger import Ledger
 from producer.feeder import Feeder
 from producer.local import _environment
+from tests.worker.metadata import serving_metadata
 from tests.worker.scripted import Begin, until
 
 CLIPS = Path(__file__).parents[3] / "shared" / "media"
@@ -72,19 +73,28 @@ def begun(tmp_path):
 
 @pytest.fixture
 def fed(settings, storage):
-    """Submit rows as batch `b` with a feeder that runs in the block."""
+    """Submit a row as a batch of its name, with a feeder that runs in the block; it submits more of them."""
+
+    def submit(row):
+        storage.put(keys.rows(row.id), row.model_dump_json().encode())
 
     @contextmanager
-    def feeding(*rows, **these):
+    def feeding(row, **these):
         mine = settings.model_copy(update=these)
-        storage.put(keys.rows("b"), b"".join(each.model_dump_json().encode() + b"\n" for each in rows))
+        submit(row)
         stop = threading.Event()
         with make_app(mine) as app, ThreadPoolExecutor(1) as pool:
             running = pool.submit(Feeder(storage, Ledger(mine), app, mine).run, stop)
             try:
-                yield
+                yield submit
             finally:
                 stop.set()
                 running.result(60)
 
     return feeding
+
+
+@pytest.fixture
+def metadata():
+    with serving_metadata() as server:
+        yield server

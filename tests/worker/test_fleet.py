@@ -4,8 +4,13 @@ import os
 import signal
 import time
 
+import pytest
+from pydantic import SecretStr
+
+from contract import keys
 from contract.settings import Settings
 from tests.worker.scripted import manifest_of, row, until
+from worker.preempt import NOTICES
 
 LEASE_SECONDS = 3.0
 SOON_SECONDS = 5.0
@@ -29,3 +34,60 @@ def test_a_dead_workers_job_runs_again_soon_after_its_lease_is_over(worker, fed,
         assert third.worker != second.worker
         made = until(lambda: manifest_of(storage, moving))
     assert (made.status, made.attempt.number) == ("succeeded", 3)
+
+
+GRACE_SECONDS = 0.5
+
+
+@pytest.mark.parametrize(("told", "code"), [("SIGTERM", 0), ("SIGINT", 1), ("spot notice", 0)])
+def test_a_job_of_a_worker_that_stops_runs_elsewhere_soon_uncounted(
+    worker, fed, begun, ledger, metadata, told, code
+):
+    moving, short = row("moving-60"), {"grace_seconds": GRACE_SECONDS}
+    there = {"variables": {"METADATA": metadata.url}, "spot_notices": True}
+    with fed(moving) as submit, worker("a", **short, **there) as a:
+        begun("moving-60")
+        with worker("b", **short) as b:
+            submit(row("moving-0"))
+            assert begun("moving-0").worker == b.pid
+            stopped = time.time()
+            if told == "spot notice":
+                metadata.notices[NOTICES[0]] = '{"action": "terminate"}'
+            else:
+                a.send_signal(signal.Signals[told])
+            elsewhere = begun("moving-60", times=2)
+            assert elsewhere.at - stopped < GRACE_SECONDS + SOON_SECONDS
+            assert elsewhere.worker == b.pid
+            assert a.wait(10) == code
+            claim = ledger.claim(moving.job.id, "a third", 30)
+    assert (claim.outcome, claim.attempts, claim.lost, claim.preempted) == ("busy", 0, 0, 1)
+
+
+OUTAGE_SECONDS = float(os.environ.get("OUTAGE_SECONDS", "11"))
+"""The promise is 60 s, and a test does not wait as long unless it is told to: OUTAGE_SECONDS=60. Celery tries again after
+2, 4, 6 ... s: right after this many the worker is back."""
+
+
+def test_a_worker_lives_through_redis_being_away_and_says_so_in_one_line(
+    worker, fed, begun, storage, settings, own_broker, tmp_path
+):
+    own_broker.start()
+    there = {"redis_url": SecretStr(own_broker.url)}
+    moving, next_one = row("moving-3"), row("moving-0")
+    with fed(moving, **there) as submit, worker(**there):
+        begun("moving-3")
+        submit(next_one)
+        own_broker.kill()
+        time.sleep(OUTAGE_SECONDS)
+        committed = storage.stat(keys.manifest(moving.job.id))
+        assert committed, "the attempt went on without Redis"
+        own_broker.start()
+        until(lambda: manifest_of(storage, next_one), 90)
+    made = manifest_of(storage, moving)
+    assert (made.status, made.attempt.number) == ("succeeded", 1)
+    assert storage.stat(keys.manifest(moving.job.id)) == committed
+    assert len((tmp_path / "moving-3.1").read_text().splitlines()) == 1
+    log = (tmp_path / "worker.log").read_text()
+    assert log.count("consumer: Connection to broker lost") + log.count("consumer: Cannot connect") == 1
+    assert log.count("the heartbeat waits") == 1
+    assert log.count(" Connected to ") == 2

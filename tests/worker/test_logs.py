@@ -38,6 +38,29 @@ def test_a_line_names_batch_row_and_job_and_one_between_jobs_none(log):
     assert "INFO - root: waiting" in before and "INFO - root: waiting again" in after
 
 
+def test_an_outage_of_the_broker_is_one_line_until_it_is_over(log, monkeypatch):
+    root, stream = log
+    consumer = logging.getLogger("celery.worker.consumer.consumer")
+    monkeypatch.setattr(consumer, "parent", root)
+
+    def said(words):
+        return stream.getvalue().count(words)
+
+    def tries():
+        for number in range(3):
+            consumer.error("consumer: Cannot connect to %s: %s.\n%s", "redis://", "refused", number)
+
+    for outage in (1, 2):
+        consumer.warning("%s (%r)", "consumer: Connection to broker lost.", "closed")
+        tries()
+        root.info("a job goes on")
+        consumer.info("Connected to %s", "redis://")
+        assert (said("broker lost"), said("a job goes on"), said("Connected to")) == (outage,) * 3
+    assert said("Cannot connect") == 0
+    tries()
+    assert said("Cannot connect") == 1
+
+
 # --- what is kept of an attempt
 
 

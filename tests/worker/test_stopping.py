@@ -20,14 +20,15 @@ def test_a_job_that_ends_within_the_grace_period_is_committed_and_the_worker_end
     assert manifest_of(storage, short.row).status == "succeeded"
 
 
-def test_a_job_that_does_not_is_handed_back_uncounted_and_urgent_and_runs_elsewhere(
-    worker, app, storage, ledger, begun
+def test_a_job_that_does_not_is_handed_back_uncounted_and_urgent_and_the_next_one_is_not_begun(
+    worker, app, storage, ledger, begun, tmp_path
 ):
     long = delivery("moving-60")
     job = long.row.job.id
     publish(app, long)
     with worker(grace_seconds=1.0) as process:
         begun("moving-60")
+        publish(app, delivery("moving-0"))
         process.send_signal(signal.SIGTERM)
         stopped = time.monotonic()
         assert process.wait(10) == 0
@@ -37,6 +38,7 @@ def test_a_job_that_does_not_is_handed_back_uncounted_and_urgent_and_runs_elsewh
     claim = ledger.claim(job, "elsewhere", 30)
     assert (claim.outcome, claim.number, claim.preempted) == ("claimed", 1, 1)
     assert [each.key for each in storage.list(keys.attempts(job))]  # its log
+    assert not (tmp_path / "moving-0.1").exists()
 
 
 def test_a_job_that_hangs_beyond_its_time_is_ended_and_the_slot_works_again(
