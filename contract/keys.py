@@ -8,7 +8,9 @@ PREPARED = "prepared/"
 DEAD = "dead/"
 CLAIMS = "drop-ledger/"
 MOVES = "drop-archive/"
-OURS = (BATCHES, JOBS, INPUTS, OUTPUTS, PREPARED, DEAD, CLAIMS, MOVES)
+SELFTEST = "selftest/"
+"""Where the store's self-test races; what lies there was left by one that was killed."""
+OURS = (BATCHES, JOBS, INPUTS, OUTPUTS, PREPARED, DEAD, CLAIMS, MOVES, SELFTEST)
 """Where people put nothing of their own."""
 
 
