@@ -38,6 +38,8 @@ class Look:
 
     what: str
     seconds: float
+    cpu_seconds: float
+    """Of the watcher's process: what of the seconds is not the store's, or others' on this machine."""
     list_calls: int
     requests: int
     """All of them, listing calls too."""
@@ -54,12 +56,12 @@ def fill(storage: Storage, pairs: int) -> None:
 
 def look(watcher: Watcher, calls: list[str], what: str) -> Look:
     calls.clear()
-    started = time.monotonic()
+    started, used = time.monotonic(), time.process_time()
     scan = watcher.scan()
-    seconds = time.monotonic() - started
+    seconds, cpu = time.monotonic() - started, time.process_time() - used
     lists = sum(each == "ListObjectsV2" for each in calls)
     rows = sum(each.rows for each in scan.submitted)
-    return Look(what, round(seconds, 2), lists, len(calls), round(rss_mb(), 1), rows)
+    return Look(what, round(seconds, 2), round(cpu, 2), lists, len(calls), round(rss_mb(), 1), rows)
 
 
 def rss_mb() -> float:
@@ -125,7 +127,7 @@ def main() -> None:
     else:
         for each in looks:
             print(
-                f"{each.what:8} {each.seconds:6.2f} s  {each.list_calls:3} list calls  {each.requests:6} requests  "
+                f"{each.what:8} {each.seconds:6.2f} s  {each.cpu_seconds:5.2f} s CPU  {each.list_calls:3} list calls  {each.requests:6} requests  "
                 f"{each.rss_mb:6.1f} MB  {each.rows:6} rows submitted"
             )
     again = [each for each in looks if each.what == "again"]

@@ -9,7 +9,9 @@ DEAD = "dead/"
 CLAIMS = "drop-ledger/"
 MOVES = "drop-archive/"
 REPEATS = "repeats/"
-OURS = (BATCHES, JOBS, INPUTS, OUTPUTS, PREPARED, DEAD, CLAIMS, MOVES, REPEATS)
+SELFTEST = "selftest/"
+"""Where the store's self-test races; what lies there was left by one that was killed."""
+OURS = (BATCHES, JOBS, INPUTS, OUTPUTS, PREPARED, DEAD, CLAIMS, MOVES, REPEATS, SELFTEST)
 """Where people put nothing of their own."""
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
+from contract import keys
 from contract.errors import StoreRefused
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def race(store: "Storage", where: str) -> None:
         StoreRefused: a race had no winner or several, or a condition was ignored; `where` names the store.
     """
     for _ in range(ROUNDS):
-        key = f"selftest/{secrets.token_hex(8)}"
+        key = f"{keys.SELFTEST}{secrets.token_hex(8)}"
         try:
             _race_puts(store, key, where)
             stale = _race_replacements(store, key, where)

@@ -210,6 +210,7 @@ def _addresses(stack: LocalStack) -> Text:
             f"Flower: {stack.flower_url}  user {settings.flower_user}  password {password.get_secret_value()}"
         )
     lines.append(f"page and API: {stack.api_url}" if stack.api_url else screen.NO_API)
+    lines += [f"Drop folder: {settings.drop}"] if settings.drop else []
     lines += ["", "In another terminal:"]
     for name in ("redis_url", "s3_endpoint", "s3_bucket", "s3_access_key", "s3_secret_key"):
         value = getattr(settings, name)

@@ -16,8 +16,6 @@ from contract.storage import DELETE_KEYS, Storage, StoredObject
 
 UNENDED_AGE = timedelta(days=14)
 """Younger files of a job without a manifest stay, whatever is asked: an attempt may yet name them."""
-SELFTEST = "selftest/"
-"""Where the store's self-test races; what lies there was left by one that was killed."""
 SLICE_JOBS = 1000
 """Jobs that a feeder looks at in one go."""
 
@@ -125,7 +123,7 @@ def _sweep_rest(storage: Storage, limits: _Limits, dry_run: bool) -> Swept:
     if not dry_run:
         for each in uploads:
             storage.abort_upload(each)
-    left = (each for each in storage.list(SELFTEST) if each.modified < limits.ended)
+    left = (each for each in storage.list(keys.SELFTEST) if each.modified < limits.ended)
     return _remove(storage, left, dry_run) + Swept(uploads=len(uploads))
 
 

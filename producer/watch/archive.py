@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from contract import keys
-from contract.errors import InputChanged, InputNotFound
+from contract.errors import BadRequest, InputChanged, InputNotFound
 from contract.job import Boundary, Row
 from contract.storage import Storage, StoredObject
 from contract.summary import Summary
@@ -43,9 +43,15 @@ class _Done:
 
 
 class Archive:
-    """Moves what is done with, and completes what others began to move."""
+    """Moves what is done with, and completes what others began to move.
+
+    Raises:
+        BadRequest: the folder is where they would go, and what was moved would be dropped again.
+    """
 
     def __init__(self, storage: Storage, folder: Folder) -> None:
+        if folder.beside(ARCHIVE, "") == folder.prefix:
+            raise BadRequest(f"{folder.address()} would be its own archive; watch a folder of another name")
         self._storage = storage
         self._folder = folder
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import PurePosixPath
+from posixpath import splitext
 from typing import Any, Literal
 
 from contract.errors import BadRequest
@@ -92,7 +92,7 @@ def sort_out(
 def _name(folder: Folder, key: str) -> str:
     """A file's stem, or the folder that it lies in."""
     first, _, below = key.removeprefix(folder.prefix).partition("/")
-    return first if below else PurePosixPath(first).stem
+    return first if below else splitext(first)[0]
 
 
 def _judge(folder: Folder, parts: list[StoredObject]) -> Found | None:
@@ -112,7 +112,7 @@ def _judge(folder: Folder, parts: list[StoredObject]) -> Found | None:
 
 
 def _kind(folder: Folder, key: str) -> Kind:
-    suffix = PurePosixPath(key).suffix.lower()
+    suffix = splitext(key)[1].lower()
     if suffix == OPTIONS:
         kind: Kind = "options"
     else:

@@ -103,6 +103,7 @@ class Watcher:
         """By id: the batches of CSVs of the folder."""
         self._refused: dict[str, tuple[Report, datetime]] = {}
         """By id, and since when: nothing of it changes while the id is the same."""
+        self._stop = threading.Event()
 
     def run(self, stop: threading.Event, doorbell: Doorbell, seen: Callable[[Scan], None]) -> None:
         """Look until told to stop, at each interval and when it rings; an outage is said once and waited for.
@@ -111,6 +112,7 @@ class Watcher:
             ConfigurationError: a credential or a setting is wrong.
             InputRejected: the folder's bucket is not there, or refuses us.
         """
+        self._stop = stop
         waiting = False
         while not stop.is_set():
             heard = doorbell.heard()
@@ -271,6 +273,10 @@ class Watcher:
         for submitted, places in self._batching.submit(good, look.now):
             self._places |= places
             self._note(look, submitted)
+            if (
+                self._stop.is_set()
+            ):  # ten thousand pairs take half a minute; whoever looks next takes the rest
+                break
         look.scan.pending = len(good.keys() - self._places.keys())
         look.scan.pairs = len(look.pairs.keys() & self._places.keys())
 

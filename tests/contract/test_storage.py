@@ -128,6 +128,52 @@ def test_folders_are_found_by_the_beginning_of_their_names(storage):
     assert list(storage.folders("jobs/", "abc")) == ["abc1", "abc2"]
 
 
+def test_a_listing_asks_for_pages_of_the_size_that_is_set(storage, settings):
+    for number in range(7):
+        storage.put(f"pages/{number}", b"")
+    mine, asked = store_with(settings, list_page_keys=3), []
+    mine._client.meta.events.register("before-call.s3", lambda model, **_: asked.append(model.name))
+    assert [each.key for each in mine.list("pages/")] == [f"pages/{number}" for number in range(7)]
+    assert asked == ["ListObjectsV2"] * 3
+
+
+def test_a_listing_of_an_address_is_of_its_bucket(storage, settings):
+    storage.put("some/key", b"content")
+    elsewhere = copy.copy(storage)
+    elsewhere.bucket = "another"
+    assert [each.key for each in elsewhere.list(f"s3://{storage.bucket}/some/")] == ["some/key"]
+
+
+def test_the_store_s_clock_is_the_one_that_dates_its_objects(storage):
+    before = storage.clock()
+    storage.put("key", b"content")
+    after = storage.clock(f"s3://{storage.bucket}/key")
+    second = timedelta(seconds=1)  # a Date has no smaller part
+    assert before - second <= storage.stat("key").modified <= after + second
+
+
+def test_a_copy_of_a_version_is_of_that_version_or_none(storage):
+    storage.put("source", b"content")
+    etag = storage.stat("source").etag
+    storage.copy(f"s3://{storage.bucket}/source", f"s3://{storage.bucket}/target", etag=etag)
+    assert storage.get("target") == b"content"
+    storage.put("source", b"another content")
+    with pytest.raises(InputChanged, match="source was replaced"):
+        storage.copy("source", "later", etag=etag)
+    with pytest.raises(InputNotFound, match="missing does not exist"):
+        storage.copy("missing", "later", etag=etag)
+    assert storage.get("later") is None
+
+
+@pytest.mark.parametrize(
+    "said", ["2026-01-02T03:04:05.678Z", "2026-01-02T03:04:05Z", "Fri, 02 Jan 2026 03:04:05 GMT"]
+)
+def test_a_moment_is_read_as_botocore_would(said):
+    moment = module._moment(said)
+    assert moment == module.parse_timestamp(said)
+    assert moment.tzinfo is not None
+
+
 def test_a_copy_has_the_same_content(storage):
     storage.put("source", b"content")
     storage.copy("source", "target/ü")

@@ -3,8 +3,10 @@ import copy
 import pytest
 
 from contract import keys
+from contract.errors import BadRequest
 from contract.outputs import publish_output
 from contract.summary import Summary
+from producer.watch.folder import Folder
 
 
 @pytest.fixture
@@ -124,6 +126,13 @@ def test_what_was_archived_and_is_dropped_again_is_not_rendered_again(drop, rend
     drop.pair("clip01")
     assert watcher.scan().archived == 2
     assert (drop.ids(), drop.there()) == (["clip01"], set())
+
+
+def test_a_folder_that_would_be_its_own_archive_is_refused(drop, storage):
+    drop.folder = Folder.parse(f"s3://{storage.bucket}/in/archive/", storage.bucket)
+    with pytest.raises(BadRequest, match="would be its own archive"):
+        drop.watcher(archive=True)
+    drop.watcher()
 
 
 class Crash(BaseException):

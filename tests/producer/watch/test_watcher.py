@@ -503,6 +503,18 @@ def test_an_outage_is_said_once_and_waited_for(drop, caplog, monkeypatch):
     assert drop.ids() == ["clip01"]
 
 
+def test_a_watcher_that_is_stopped_ends_between_two_batches_and_the_next_takes_the_rest(drop, monkeypatch):
+    monkeypatch.setattr("producer.watch.batching.BATCH_ROWS", 1)
+    drop.pair("clip01", "clip02", "clip03")
+    watcher, stop = drop.watcher(), threading.Event()
+    note = watcher._note
+    monkeypatch.setattr(watcher, "_note", lambda *words: [note(*words), stop.set()])
+    watcher.run(stop, Doorbell(0.01), lambda scan: None)
+    assert drop.ids() == ["clip01"]
+    drop.watcher().scan()
+    assert drop.ids() == ["clip01", "clip02", "clip03"]
+
+
 def test_what_left_the_folder_is_forgotten(drop, storage):
     drop.pair("clip01", "clip02")
     drop.put("jobs.csv", body="video,audio\nx.mp4,x.wav\n")
