@@ -21,7 +21,9 @@ from producer.api.problems import problem
 from producer.api.services import Services
 
 OPEN = frozenset(("/", "/health/live", "/health/ready", "/version", "/openapi.json"))
-"""What needs no key: it tells nothing of anybody."""
+"""What needs no key: it tells nothing of anybody ..."""
+OPEN_UNDER = "/web/"
+"""... and neither do the files of the page."""
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 DRAIN_SECONDS = 2.0
 DRAIN_BYTES = 64 * 2**20
@@ -76,7 +78,7 @@ class Gate:
         if self._services.keyring.is_empty:
             _refuse_strangers(scope, headers, self._services.settings.api_origins)
             return None
-        if scope["path"] in OPEN:
+        if scope["path"] in OPEN or scope["path"].startswith(OPEN_UNDER):
             return None
         owner = self._owner(scope, headers)
         if owner is None:
