@@ -12,6 +12,7 @@ from contract import keys
 from contract.broker import publish
 from contract.job import Delivery, Job, Row, Source
 from contract.manifest import Manifest
+from contract.workers import Roster
 from producer.local import _environment
 
 WORKER = [sys.executable, "-m", "celery", "-A", "tests.worker.scripted_worker", "worker"]
@@ -94,6 +95,20 @@ def test_a_job_that_does_not_is_handed_back_uncounted_and_urgent_and_runs_elsewh
     claim = ledger.claim(job, "elsewhere", 30)
     assert (claim.outcome, claim.number, claim.preempted) == ("claimed", 1, 1)
     assert [each.key for each in storage.list(keys.attempts(job))]  # its log
+
+
+def test_a_worker_in_its_grace_period_is_seen_to_stop_and_then_leaves_the_roster(
+    worker, app, settings, begun
+):
+    roster = Roster(settings)
+    publish(app, delivery("moving-6"))
+    with worker(grace_seconds=60.0) as process:
+        begun("moving-6")
+        until(lambda: [each.doing for each in roster.workers()] == ["busy"])
+        process.send_signal(signal.SIGTERM)
+        until(lambda: [(each.doing, each.row) for each in roster.workers()] == [("stopping", "moving-6")])
+        assert process.wait(30) == 0
+    assert roster.workers() == []
 
 
 def test_a_job_that_hangs_beyond_its_time_is_ended_and_the_slot_works_again(
