@@ -54,6 +54,16 @@ PORTS = range(12_000, 22_000)
 GRPC_OFFSET = 10_000
 SOFT_STOP_SECONDS = 0
 """A local worker hands its job back at once: somebody waits for the prompt, and a later `up` does it again."""
+FLOWER = (
+    "--persistent=true",
+    "--db=flower.db",
+    "--state_save_interval=5000",
+    # A batch, a row and what became of it; names and UUIDs, all alike, tell nobody anything.
+    "--tasks_columns=args,state,result,worker,received,runtime",
+    # It looks on: a task revoked there is published again, for it has no result. `dubline cancel` is how to stop a job.
+    "--read_only=true",
+)
+"""How Flower is run here; a deployment does well to do the same."""
 TAIL_LINES = 20
 STORE_PAGE_KEYS = 10_000
 """SeaweedFS gives as many keys in one call as it is asked for."""
@@ -321,14 +331,7 @@ class LocalStack:
         login = f"{self.settings.flower_user}:{password.get_secret_value()}"
         self._use(flower_password=password)
         self.flower_url = f"http://{LOOPBACK}:{port}"
-        options = [
-            f"--address={LOOPBACK}",
-            f"--port={port}",
-            "--persistent=true",
-            "--db=flower.db",
-            "--state_save_interval=5000",
-        ]
-        argv = ["celery", "-A", "producer.app", "flower", *options]
+        argv = ["celery", "-A", "producer.app", "flower", f"--address={LOOPBACK}", f"--port={port}", *FLOWER]
         environment = {**environment, "FLOWER_BASIC_AUTH": login}
         self._run(self._python("flower", environment, *argv, ready=lambda: _serves(port, "/", login)))
 

@@ -14,7 +14,7 @@ from contract.queue import QueueFigures
 from contract.workers import Doing, Worker
 from producer.overview import Scene
 from producer.screen import DASH, batch_table, clock, counts_text
-from producer.status import BatchCounts, BatchStatus
+from producer.status import BatchCounts, BatchStatus, RowState
 
 WIDE = 160
 """From so many columns on, all of a batch or a worker stands in one line; else in two."""
@@ -114,9 +114,9 @@ def _batches(scene: Scene, width: int, lines: int) -> Iterator[RenderableType]:
 
 def _batch_lines(batch: BatchCounts, width: int) -> Iterator[Table]:
     ended = sum(number for state, number in batch.counts.items() if state in ENDED)
-    name, counts, minutes = Text(batch.batch), counts_text(batch.counts), _minutes(batch)
+    name, counts, minutes = Text(batch.batch), counts_text(_failed_first(batch)), _minutes(batch)
     figures: list[Cell] = [
-        (ProgressBar(total=1.0, completed=batch.share, width=BAR_COLUMNS), BAR_COLUMNS, "left"),
+        (_bar(batch.share), BAR_COLUMNS, "left"),
         (f"{ended:,}/{batch.rows:,}", 14, "right"),
         (minutes, 11, "right"),
         (_eta(batch), 13, "right"),
@@ -128,6 +128,17 @@ def _batch_lines(batch: BatchCounts, width: int) -> Iterator[Table]:
     else:
         yield _line(width, (name, 0, "left"), *figures, indent=2)
         yield _line(width, (counts, 0, "left"), indent=4)
+
+
+def _failed_first(batch: BatchCounts) -> dict[RowState, int]:
+    """Its counts; where there is no room for all, those of the rows in trouble are the last to go."""
+    return dict(sorted(batch.counts.items(), key=lambda each: each[0] != "failed"))
+
+
+def _bar(share: float) -> ProgressBar:
+    return ProgressBar(
+        total=1.0, completed=share, width=BAR_COLUMNS, complete_style="cyan", finished_style="green"
+    )
 
 
 def _minutes(batch: BatchCounts) -> str:

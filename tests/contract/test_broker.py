@@ -64,7 +64,7 @@ def test_flower_shows_batch_row_job_and_engine_and_never_keys(app, messages):
     publish(app, sent)
     (message,) = messages()
     shown = message.headers["argsrepr"]
-    assert shown == f"batch=batch row=row job={sent.row.job.id[:12]} engine=preview"
+    assert shown == f"row of batch, preview, job {sent.row.job.id[:12]}"
 
 
 def test_high_is_served_before_normal_before_low_and_equals_in_order(app, messages):

@@ -1,8 +1,18 @@
 """The commands as a person and as a script meet them."""
 
+import fcntl
 import json
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 from contract.ledger import Progress
 from contract.settings import Settings
@@ -242,3 +252,35 @@ def test_a_demo_without_its_csv_says_where_to_run_it(dubline, tmp_path, monkeypa
     shown = dubline("demo")
     assert shown.exit_code == 1
     assert "demo/jobs.csv is not here; run this in a checkout of Dubline, or name a CSV" in shown.stderr
+
+
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background were told to ignore it
+from producer.cli import main
+main()
+"""
+
+
+def test_a_screen_that_is_left_by_ctrl_c_gives_the_terminal_back(here, submitted):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {**os.environ, "TERM": "xterm", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}
+    command = [sys.executable, "-c", INTERRUPTIBLE, "status", "--watch"]
+    watching = subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    begun = submitted[:20].encode()  # of a long name so much is shown
+    while begun not in shown:
+        shown += os.read(ours, 65536)
+    watching.send_signal(signal.SIGINT)
+    with suppress(OSError):  # how Linux says that nobody is at the other end any more
+        while more := os.read(ours, 65536):
+            shown += more
+    os.close(ours)
+    assert watching.wait(30) == 0
+    _, _, after = shown.partition(b"\x1b[?1049l")
+    assert shown.count(b"\x1b[?1049h") == shown.count(b"\x1b[?1049l") == 1
+    assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l"), "the cursor is shown again"
+    assert begun in after and b"Traceback" not in shown

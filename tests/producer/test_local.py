@@ -1,4 +1,5 @@
 import http.client
+import json
 import os
 import re
 import signal
@@ -88,14 +89,23 @@ def until(true, seconds=20):
         time.sleep(0.02)
 
 
-def get(url, login=None):
+def ask(url, path, login=None, method="GET"):
     address = urlsplit(url)
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
     headers = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"} if login else {}
-    connection.request("GET", "/workers", headers=headers)
-    status = connection.getresponse().status
+    connection.request(method, path, headers=headers)
+    reply = connection.getresponse()
+    answer = reply.status, reply.read().decode(errors="replace")
     connection.close()
-    return status
+    return answer
+
+
+def get(url, login=None, path="/workers"):
+    return ask(url, path, login)[0]
+
+
+def login_of(stack):
+    return f"{stack.settings.flower_user}:{stack.settings.flower_password.get_secret_value()}"
 
 
 # --- a running stack
@@ -137,10 +147,47 @@ def test_files_with_secrets_are_the_owner_s_alone(stack):
 
 
 def test_flower_wants_its_login(stack):
-    login = f"{stack.settings.flower_user}:{stack.settings.flower_password.get_secret_value()}"
     assert get(stack.flower_url) == 401
     assert get(stack.flower_url, "dubline:guess") == 401
-    assert get(stack.flower_url, login) == 200
+    assert get(stack.flower_url, login_of(stack)) == 200
+
+
+@pytest.mark.parametrize("path", ["/tasks", "/broker", "/api/workers", "/api/tasks", "/api/queues/length"])
+def test_flower_s_api_wants_the_login_as_its_pages_do(stack, path):
+    assert get(stack.flower_url, path=path) == 401
+    assert get(stack.flower_url, "dubline:guess", path) == 401
+
+
+def test_flower_looks_on_and_changes_nothing(stack):
+    changes = {"/api/task/revoke/abc?terminate=true": 403, "/api/worker/shutdown/worker1@here": 403}
+    for path, status in changes.items():
+        assert ask(stack.flower_url, path, login_of(stack), "POST")[0] == status, path
+
+
+def test_flower_lists_rows_and_batches_in_place_of_names_that_are_all_alike(stack):
+    _, page = ask(stack.flower_url, "/tasks", login_of(stack))
+    columns = re.findall(r'<th data-column="(\w+)">', page)
+    assert columns == ["args", "state", "result", "worker", "received", "runtime"]
+
+
+def tasks_of(stack):
+    status, body = ask(stack.flower_url, "/api/tasks", login_of(stack))
+    assert status == 200
+    return [task["args"] for task in json.loads(body).values()]
+
+
+def test_flower_knows_after_a_restart_what_it_saw_before(programs, tmp_path):
+    job = Job(video=Source(uri="s3://b/v"), audio=Source(uri="s3://b/a"))
+    only_flower = {"workers": 0, "feeder": False, "settings": Settings()}
+    with LocalStack.start(tmp_path, **only_flower) as stack, make_app(stack.settings) as app:
+        until(
+            lambda: publish(app, Delivery(batch="nightly", row=Row(id="clip", job=job))) or tasks_of(stack),
+            60,
+        )
+        told = tasks_of(stack)[0]
+        assert told == f"clip of nightly, preview, job {job.id[:12]}"
+    with LocalStack.start(tmp_path, **only_flower) as stack:
+        assert told in tasks_of(stack)
 
 
 def test_two_stacks_side_by_side_know_nothing_of_each_other(stack, services):

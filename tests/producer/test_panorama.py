@@ -42,8 +42,8 @@ def test_eighty_columns_show_a_batch_and_a_worker_in_two_lines():
     assert drawn(scene(), 80) == [
         "batches  1 open · 1 ended",
         "  nightly                  ━━━━                 43/120    52.3 min    20:50 left",
-        "    75 waiting · 2 generating · 42 done · 1 failed",
-        "  lessons                                         38 done · 2 failed    40.1 min",
+        "    1 failed · 75 waiting · 2 generating · 42 done",
+        "  lessons                                         2 failed · 38 done    40.1 min",
         "",
         "workers  1 busy · 1 idle · 1 unknown",
         "  worker1@gpu-01           busy 1:05         lesson-01 of nightly",
@@ -62,7 +62,7 @@ def test_two_hundred_columns_show_each_in_one_line():
     assert len(lines) == 10
     assert lines[1].split() == [
         *("nightly", "━━━━", "43/120", "52.3", "min", "20:50", "left"),
-        *("75", "waiting", "·", "2", "generating", "·", "42", "done", "·", "1", "failed"),
+        *("1", "failed", "·", "75", "waiting", "·", "2", "generating", "·", "42", "done"),
     ]
     assert lines[5].split() == [
         *("worker1@gpu-01", "busy", "1:05", "NVIDIA", "L4", "9.1/22.5", "GiB"),

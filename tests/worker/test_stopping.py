@@ -5,6 +5,7 @@ import time
 
 from contract import keys
 from contract.broker import publish
+from contract.workers import Roster
 from tests.worker.scripted import delivery, manifest_of, until
 
 
@@ -39,6 +40,20 @@ def test_a_job_that_does_not_is_handed_back_uncounted_and_urgent_and_the_next_on
     assert (claim.outcome, claim.number, claim.preempted) == ("claimed", 1, 1)
     assert [each.key for each in storage.list(keys.attempts(job))]  # its log
     assert not (tmp_path / "moving-0.1").exists()
+
+
+def test_a_worker_in_its_grace_period_is_seen_to_stop_and_then_leaves_the_roster(
+    worker, app, settings, begun
+):
+    roster = Roster(settings)
+    publish(app, delivery("moving-6"))
+    with worker(grace_seconds=60.0) as process:
+        begun("moving-6")
+        until(lambda: [each.doing for each in roster.workers()] == ["busy"])
+        process.send_signal(signal.SIGTERM)
+        until(lambda: [(each.doing, each.row) for each in roster.workers()] == [("stopping", "moving-6")])
+        assert process.wait(30) == 0
+    assert roster.workers() == []
 
 
 def test_a_job_that_hangs_beyond_its_time_is_ended_and_the_slot_works_again(
