@@ -21,7 +21,7 @@ from typing import Any
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.local import LocalStack, _environment
-from producer.watch import watcher as module
+from producer.watch import scan as looking
 from producer.watch.folder import Folder
 from producer.watch.watcher import Watcher
 
@@ -71,7 +71,7 @@ def rss_mb() -> float:
 
 def watch() -> None:
     """The process that is measured; its settings are in its environment."""
-    module.SETTLE = timedelta(seconds=-60)
+    looking.SETTLE = timedelta(seconds=-60)
     settings = Settings.read()
     storage = Storage(settings)
     calls: list[str] = []

@@ -1,8 +1,8 @@
 """The drop folder: what people put into a bucket becomes batches. START WITH `watcher`.
 
-watcher    one look at the folder after the other: the story
+watcher    one look at the folder after the other: the story; scan: what a look saw and did
 folder     where it is, and what lies there; names: what belongs together under one name
-tables     CSVs that were dropped; options: the JSON beside a pair
+tables     CSVs that were dropped; options: the JSON beside a pair; vetting: pairs that can become jobs
 claims     which batch submits which pair, put before it is submitted; batching: claimed pairs become batches
 reports    `<name>.error.json`: why something is not submitted; archive: where inputs go when they are done with
 singles    halves that wait for their partner, for `dubline status`

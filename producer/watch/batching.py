@@ -1,12 +1,12 @@
 """From pairs that are good to batches that hold them, each pair in one. The rules are in the room's docstring."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
-from contract import keys
-from contract.errors import BatchConflict
-from contract.job import Job
+from contract.errors import BatchConflict, NotFound
 from contract.storage import Storage, StoredObject
 from producer.batches import batch_rows
 from producer.check import Checked
@@ -16,6 +16,8 @@ from producer.watch.claims import Claims
 
 BATCH_ROWS = 1000
 """Pairs that are seen together share a batch, up to so many."""
+READ_BATCHES = 16
+"""Read at a time, to find pairs that were claimed before."""
 
 Inputs = tuple[str, str | None, str, str | None]
 """Address and ETag of a video, address and ETag of an audio: within a batch they tell rows apart."""
@@ -44,12 +46,26 @@ class Place:
     job: str
 
 
+Rows = dict[Inputs, str]
+"""Jobs by their inputs."""
+
+
 @dataclass(frozen=True)
 class Submitted:
     """A batch that was submitted just now."""
 
     batch: str
     rows: int
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What is known of one batch now."""
+
+    submitted: Submitted | None
+    """None: others did."""
+    places: dict[str, Place]
+    """By id: the pairs that it holds."""
 
 
 class Batching:
@@ -60,55 +76,63 @@ class Batching:
         self._name = name
         self._claims = Claims(storage)
 
-    def submit(
-        self, good: Mapping[str, Good], now: datetime
-    ) -> Iterator[tuple[Submitted | None, dict[str, Place]]]:
-        """Have each pair in a batch: what was submitted, and where pairs are, batch by batch.
+    def submit(self, good: Mapping[str, Good], now: datetime) -> Iterator[Settled]:
+        """Have each pair in a batch, batch by batch.
 
         Left out are pairs that somebody claimed in the last minute and has not submitted yet.
         """
         standing = self._claims.standing(good)
-        for batch, ids in _by_batch(standing):
-            if self._stands(batch) or self._claims.is_abandoned(ids[0], now):
-                yield from self._settle(batch, ids, good)
+        yield from self._complete(_by_batch(standing), good, now)
         free = [each for each in good if each not in standing]
         for start in range(0, len(free), BATCH_ROWS):
             group = free[start : start + BATCH_ROWS]
             batch = self._named(group)
-            for claimed, ids in _by_batch(self._claims.claim(group, batch)):
-                if claimed == batch:  # else another watcher is about to submit them
-                    yield from self._settle(batch, ids, good)
+            claimed = _by_batch(self._claims.claim(group, batch))
+            if mine := claimed.get(batch):  # the others another watcher is about to submit
+                yield from self._settle(batch, mine, good)
+
+    def _complete(
+        self, claimed: Mapping[str, list[str]], good: Mapping[str, Good], now: datetime
+    ) -> Iterator[Settled]:
+        """Find pairs that were claimed before in their batches; what nobody submits any more is submitted."""
+        remaining = iter(claimed.items())
+        while some := list(islice(remaining, READ_BATCHES)):
+            for (batch, ids), rows in zip(some, self._read([batch for batch, _ in some]), strict=True):
+                if rows is not None or self._claims.is_abandoned(ids[0], now):
+                    yield from self._settle(batch, ids, good, rows)
 
     def _settle(
-        self, batch: str, ids: Sequence[str], good: Mapping[str, Good]
-    ) -> Iterator[tuple[Submitted | None, dict[str, Place]]]:
-        """Submit a batch of the pairs that are claimed for it, or, where it stands, see which of them it holds."""
-        submitted = self._submit(batch, [good[each] for each in ids])
-        rows = dict(self._rows(batch))
-        held = {each: rows[good[each].inputs] for each in ids if good[each].inputs in rows}
-        yield submitted, {each: Place(batch, job.id) for each, job in held.items()}
+        self, batch: str, ids: Sequence[str], good: Mapping[str, Good], rows: Rows | None = None
+    ) -> Iterator[Settled]:
+        """Submit a batch of the pairs that are claimed for it, unless it has rows; pairs that are not in these are moved."""
+        submitted = None
+        if rows is None:
+            submitted = self._submit(batch, [good[each] for each in ids])
+            rows = self._rows(batch) or {}
+        held = {each: Place(batch, rows[good[each].inputs]) for each in ids if good[each].inputs in rows}
+        yield Settled(submitted, held)
         if left := [each for each in ids if each not in held]:
             other = self._named(left, after=batch)
-            moved = self._claims.move(left, batch, other)
-            if moved:
+            if moved := self._claims.move(left, batch, other):
                 yield from self._settle(other, moved, good)
 
     def _submit(self, batch: str, good: Sequence[Good]) -> Submitted | None:
-        if self._stands(batch):
+        videos = {str(each.pair.video): each.video for each in good}
+        audios = {str(each.pair.audio): each.audio for each in good}
+        pairs = [each.pair for each in good]
+        return put(self._storage, Checked(self._name, pairs, [], videos | audios, pinned=True), batch)
+
+    def _read(self, batches: Sequence[str]) -> list[Rows | None]:
+        with ThreadPoolExecutor(READ_BATCHES) as pool:
+            return list(pool.map(self._rows, batches))
+
+    def _rows(self, batch: str) -> Rows | None:
+        """The jobs of a batch by their inputs; None: it has no rows yet."""
+        try:
+            jobs = [row.job for row in batch_rows(self._storage, batch)]
+        except NotFound:
             return None
-        pins = {str(each.pair.video): each.video for each in good} | {
-            str(each.pair.audio): each.audio for each in good
-        }
-        checked = Checked(self._name, [each.pair for each in good], [], pins, pinned=True)
-        return put(self._storage, checked, batch)
-
-    def _stands(self, batch: str) -> bool:
-        return self._storage.stat(keys.rows(batch)) is not None
-
-    def _rows(self, batch: str) -> Iterator[tuple[Inputs, Job]]:
-        for row in batch_rows(self._storage, batch):
-            video, audio = row.job.video, row.job.audio
-            yield (video.uri, video.etag, audio.uri, audio.etag), row.job
+        return {(job.video.uri, job.video.etag, job.audio.uri, job.audio.etag): job.id for job in jobs}
 
     def _named(self, ids: Iterable[str], after: str = "") -> str:
         """The same pairs give the same name, but for those that lost the batch `after`."""
@@ -124,8 +148,8 @@ def put(storage: Storage, checked: Checked, batch: str) -> Submitted | None:
     return None if done.already else Submitted(batch, done.rows)
 
 
-def _by_batch(claimed: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
+def _by_batch(claimed: Mapping[str, str]) -> dict[str, list[str]]:
     batches: dict[str, list[str]] = {}
     for each, batch in claimed.items():
         batches.setdefault(batch, []).append(each)
-    yield from batches.items()
+    return batches

@@ -19,7 +19,8 @@ from producer.screen import count
 from producer.watch.doorbell import Doorbell, answering
 from producer.watch.folder import Folder
 from producer.watch.queue import EventQueue
-from producer.watch.watcher import Scan, Watcher
+from producer.watch.scan import Scan
+from producer.watch.watcher import Watcher
 
 logger = logging.getLogger(__name__)
 

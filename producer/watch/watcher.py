@@ -2,85 +2,29 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
 
 from contract import keys
-from contract.errors import BadRequest, InputChanged, InputRejected, NoPartner, TemporaryFailure
+from contract.errors import InputChanged, InputRejected, NoPartner, TemporaryFailure
 from contract.settings import Settings
-from contract.storage import Storage, StoredObject
-from producer.cells import Place as CellPlace
-from producer.cells import place_of
-from producer.check import check_reading
-from producer.pairs import pairs_of
+from contract.storage import Storage
 from producer.submit import name_batch
-from producer.table import Record
 from producer.watch.archive import Archive
 from producer.watch.batching import Batching, Good, Place, Submitted, put
 from producer.watch.claims import Claims
 from producer.watch.doorbell import Doorbell
-from producer.watch.folder import TABLE_SUFFIX, Content, Folder, look_into
+from producer.watch.folder import TABLE_SUFFIX, Folder, look_into
 from producer.watch.names import Dropped, Half, Refused, sort_out
-from producer.watch.options import read_options
 from producer.watch.reports import Report, Reports
-from producer.watch.tables import NOWHERE, Table, Tables
+from producer.watch.scan import SETTLE, Look, Scan
+from producer.watch.tables import Table, Tables
+from producer.watch.vetting import vet
 
 logger = logging.getLogger(__name__)
 
-THREADS = 16
-SETTLE = timedelta(seconds=5)
-"""What was written later may yet be written again, or get its options."""
 RECHECK = timedelta(seconds=300)
 """A refused CSV of which nothing in the folder changes is checked again after so long: it may name objects elsewhere."""
-
-
-@dataclass
-class Scan:
-    """What one look at the folder saw and did."""
-
-    folder: str
-    objects: int = 0
-    pairs: int = 0
-    """That are in a batch, now or before."""
-    tables: int = 0
-    """CSVs, likewise."""
-    submitted: list[Submitted] = field(default_factory=list)
-    unsettled: int = 0
-    """Names and CSVs that were written to a moment ago."""
-    pending: int = 0
-    """Claimed by another watcher that has not submitted them yet."""
-    singles: list[Half] = field(default_factory=list)
-    refused: list[Report] = field(default_factory=list)
-    archived: int = 0
-    """Objects."""
-    ignored: int = 0
-    """Objects that are neither video nor audio nor options."""
-
-
-@dataclass
-class _Look:
-    """What one look has found so far."""
-
-    scan: Scan
-    now: datetime
-    """By the store's clock."""
-    content: Content
-    pairs: dict[str, Dropped] = field(default_factory=dict)
-    tables: dict[str, Table] = field(default_factory=dict)
-    reports: dict[str, Report] = field(default_factory=dict)
-    """By what they are about, as a path below the folder."""
-
-    def is_settled(self, parts: Iterable[StoredObject]) -> bool:
-        settled = all(each.modified <= self.now - SETTLE for each in parts)
-        self.scan.unsettled += not settled
-        return settled
-
-    def refuse(self, report: Report) -> None:
-        before = self.reports.get(report.name)
-        self.reports[report.name] = before + report if before else report
 
 
 class Watcher:
@@ -141,7 +85,7 @@ class Watcher:
         # 1. What lies there. Whatever is younger than a few seconds waits for the next look.
         now = self._storage.clock(self._folder.address())
         content = look_into(self._storage, self._folder)
-        look = _Look(Scan(self._folder.address(), len(content)), now, content)
+        look = Look(Scan(self._folder.address(), len(content)), now, content)
         # 2. CSVs come first: what they name is theirs, and no pair of its own.
         tables = self._tables.among(content)
         for table in tables:
@@ -159,7 +103,7 @@ class Watcher:
             look.scan.archived = self._archive.tidy(look.pairs, look.tables, self._places, self._batches)
         return look.scan
 
-    def _see_table(self, look: _Look, table: Table) -> None:
+    def _see_table(self, look: Look, table: Table) -> None:
         if not look.is_settled(table.parts):
             return
         each = table.id(self._folder)
@@ -178,7 +122,7 @@ class Watcher:
         else:
             look.scan.tables += 1
 
-    def _submit_table(self, look: _Look, each: str, table: Table) -> None:
+    def _submit_table(self, look: Look, each: str, table: Table) -> None:
         """Have a CSV submitted under the name that its claim gives it; whoever else does so puts the same."""
         if each in self._batches:
             return
@@ -189,7 +133,7 @@ class Watcher:
             self._note(look, put(self._storage, checked, batch))
         self._batches[each] = batch
 
-    def _see_names(self, look: _Look, taken: set[str]) -> dict[str, Good]:
+    def _see_names(self, look: Look, taken: set[str]) -> dict[str, Good]:
         """The pairs that can become jobs and are not known to be in a batch."""
         fresh: dict[str, Dropped] = {}
         for found, parts in sort_out(self._folder, look.content, taken):
@@ -203,14 +147,18 @@ class Watcher:
                 look.refuse(Report.of(found.name, found.error))
             else:
                 self._see_pair(look, found, fresh)
-        return self._good(look, fresh)
+        vetted = vet(self._storage, self._folder, self._settings, fresh)
+        look.scan.unsettled += vetted.changed
+        for each, report in vetted.refused.items():
+            self._refuse(look, each, report)
+        return vetted.good
 
-    def _see_half(self, look: _Look, half: Half) -> None:
+    def _see_half(self, look: Look, half: Half) -> None:
         look.scan.singles.append(half)
         if (look.now - half.since).total_seconds() > self._settings.drop_single_seconds:
             look.refuse(Report.of(half.name, NoPartner(_lonely(half))))
 
-    def _see_pair(self, look: _Look, pair: Dropped, fresh: dict[str, Dropped]) -> None:
+    def _see_pair(self, look: Look, pair: Dropped, fresh: dict[str, Dropped]) -> None:
         each = pair.id(self._folder)
         if known := self._refused.get(each):
             look.refuse(known[0])
@@ -218,61 +166,14 @@ class Watcher:
             fresh[each] = pair
         look.pairs[each] = pair
 
-    def _good(self, look: _Look, fresh: dict[str, Dropped]) -> dict[str, Good]:
-        """Those of the pairs that can become jobs; the same code as a CSV's rows decides."""
-        if not fresh:
-            return {}
-        ids = list(fresh)
-        records = [Record(line, cells) for line, cells in enumerate(self._cells(look, fresh)) if cells]
-        if not records:
-            return {}
-        reading = pairs_of(records, self._folder.name, self._place, self._settings)
-        listed = {self._folder.address(part.key): part for pair in fresh.values() for part in pair.parts}
-        checked = check_reading(self._folder.name, reading, self._storage, self._settings, listed)
-        for line, faults in groupby(checked.faults, key=lambda fault: fault.line):
-            error = BadRequest("it cannot become a job", tuple(faults))
-            self._refuse(look, ids[line], Report.of(fresh[ids[line]].name, error))
-        good = ((ids[pair.line], pair) for pair in checked.pairs)
-        return {each: Good(each, pair, fresh[each].video, fresh[each].audio) for each, pair in good}
-
-    def _place(self, text: str) -> CellPlace:
-        return place_of(text, NOWHERE, self._settings)
-
-    def _cells(self, look: _Look, fresh: dict[str, Dropped]) -> Sequence[dict[str, str] | None]:
-        """Each pair as the row of a CSV that would ask for the same; None where its options are no such thing."""
-        with ThreadPoolExecutor(THREADS) as pool:
-            options = list(pool.map(self._options, fresh.values()))
-        rows: list[dict[str, str] | None] = []
-        for (each, pair), read in zip(fresh.items(), options, strict=True):
-            if isinstance(read, BadRequest):
-                self._refuse(look, each, Report.of(pair.name, read))
-            look.scan.unsettled += read is None
-            rows.append(self._row(pair, read) if isinstance(read, dict) else None)
-        return rows
-
-    def _options(self, pair: Dropped) -> dict[str, str] | BadRequest | None:
-        try:
-            return read_options(self._storage, self._folder, pair.options) if pair.options else {}
-        except BadRequest as error:
-            return error
-
-    def _row(self, pair: Dropped, options: dict[str, str]) -> dict[str, str]:
-        address = self._folder.address
-        return {
-            "id": pair.name,
-            "video": address(pair.video.key),
-            "audio": address(pair.audio.key),
-            **options,
-        }
-
-    def _refuse(self, look: _Look, each: str, report: Report) -> None:
+    def _refuse(self, look: Look, each: str, report: Report) -> None:
         self._refused[each] = report, look.now
         look.refuse(report)
 
-    def _submit(self, look: _Look, good: dict[str, Good]) -> None:
-        for submitted, places in self._batching.submit(good, look.now):
-            self._places |= places
-            self._note(look, submitted)
+    def _submit(self, look: Look, good: dict[str, Good]) -> None:
+        for settled in self._batching.submit(good, look.now):
+            self._places |= settled.places
+            self._note(look, settled.submitted)
             if (
                 self._stop.is_set()
             ):  # ten thousand pairs take half a minute; whoever looks next takes the rest
@@ -280,14 +181,14 @@ class Watcher:
         look.scan.pending = len(good.keys() - self._places.keys())
         look.scan.pairs = len(look.pairs.keys() & self._places.keys())
 
-    def _note(self, look: _Look, submitted: Submitted | None) -> None:
+    def _note(self, look: Look, submitted: Submitted | None) -> None:
         if submitted:
             look.scan.submitted.append(submitted)
             logger.info(
                 "batch %s: %d rows submitted from %s", submitted.batch, submitted.rows, look.scan.folder
             )
 
-    def _forget(self, look: _Look) -> None:
+    def _forget(self, look: Look) -> None:
         """What is not in the folder any more."""
         self._places = {each: place for each, place in self._places.items() if each in look.pairs}
         self._batches = {each: batch for each, batch in self._batches.items() if each in look.tables}

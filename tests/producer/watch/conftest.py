@@ -6,7 +6,7 @@ import pytest
 
 from contract import keys
 from producer.batches import batch_rows
-from producer.watch import claims, watcher
+from producer.watch import claims, scan
 from producer.watch.folder import Folder
 from producer.watch.reports import Report
 from producer.watch.watcher import Watcher
@@ -15,7 +15,7 @@ from producer.watch.watcher import Watcher
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
     """Whatever lies there has settled, and a claim without a batch is abandoned at once."""
-    monkeypatch.setattr(watcher, "SETTLE", timedelta(seconds=-60))
+    monkeypatch.setattr(scan, "SETTLE", timedelta(seconds=-60))
     monkeypatch.setattr(claims, "ABANDONED", timedelta(seconds=-60))
 
 

@@ -68,7 +68,7 @@ def test_status_shows_singles_where_a_drop_folder_is_set_and_else_nothing(drop, 
     monkeypatch.setenv("DUBLINE_DROP", drop.folder.address())
     _, record = told("status")
     assert [each["name"] for each in record["drop"]["singles"]] == ["half"]
-    assert "half: has video, needs audio, for 0:0" in dubline("status").stdout
+    assert "half: has video, needs audio, for 0:" in dubline("status").stdout
     drop.put("half.wav")
     assert "nothing waits for its partner" in dubline("status").stdout
 

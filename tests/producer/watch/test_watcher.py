@@ -91,7 +91,7 @@ def test_an_input_that_is_swapped_after_its_submission_fails_clearly(drop, stora
 def test_a_pair_is_submitted_only_once_both_halves_are_older_than_some_seconds_by_the_store_s_clock(
     drop, monkeypatch
 ):
-    monkeypatch.setattr(module, "SETTLE", timedelta(seconds=5))
+    monkeypatch.setattr("producer.watch.scan.SETTLE", timedelta(seconds=5))
     drop.pair("clip01")
     watcher = drop.watcher()
     scan = watcher.scan()
