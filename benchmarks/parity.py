@@ -44,17 +44,20 @@ ENGINES = {"v15": "musetalk-v15", "v1": "musetalk-v1"}
 MEDIA = Path(__file__).parents[1] / "shared" / "media"
 
 Pixels = NDArray[np.uint8]
+Planes = tuple[Pixels, Pixels, Pixels]
 
 
 @dataclass(frozen=True)
 class Drawn:
     """One of our frames, (H, W, 3) uint8 RGB, and where anything may have changed, (H, W) bool.
 
-    `planes_moved` counts samples of the planes that go to the encoder that changed outside of the mask.
+    `planes` are what goes to the encoder, (H, W), (H/2, W/2) and (H/2, W/2) uint8; `planes_moved` counts samples of
+    them that changed outside of the mask.
     """
 
     rgb: Pixels
     mask: NDArray[np.bool_]
+    planes: Planes
     planes_moved: int
 
 
@@ -70,6 +73,13 @@ class Difference:
     planes_outside: int
     drawn_mean: float
     """Inside the mask, ours against the source: how much there was to differ in."""
+    luma: int
+    luma_mean: float
+    """The planes that go to the encoder, inside the mask, against those of upstream's frame."""
+    chroma: int
+    chroma_mean: float
+    """Likewise; no aim. Upstream mixes colours at each pixel, and its encoder halves them afterwards; ours are halved
+    from the start, and a sample takes the least alpha of its four pixels. They differ where the mask is soft."""
 
     @property
     def holds(self) -> bool:
@@ -162,7 +172,7 @@ def pasted(frame: Any, mouth: Mouth) -> Drawn:
         int(np.count_nonzero((now != then)[where]))
         for now, then, where in zip((frame.y, frame.u, frame.v), before, outside, strict=True)
     )
-    return Drawn(rgb, mask, moved)
+    return Drawn(rgb, mask, (frame.y, frame.u, frame.v), moved)
 
 
 def their(
@@ -176,13 +186,15 @@ def their(
 
 
 def compare(shot: Shot, mine: Sequence[Drawn], theirs: Sequence[Pixels]) -> Difference:
-    inside, outside, drawn = [], 0, []
+    inside, outside, drawn, planes = [], 0, [], []
     for frame, our, their_rgb in zip(shot.frames, mine, theirs, strict=False):
         step = np.abs(our.rgb.astype(int) - their_rgb).max(axis=2)
         inside.append(step[our.mask])
         outside = max(outside, int(step[~our.mask].max()))
         drawn.append(np.abs(our.rgb.astype(int) - frame.rgb()).max(axis=2)[our.mask])
+        planes.append(plane_steps(our, their_rgb))
     steps = np.concatenate(inside)
+    luma, chroma = (np.concatenate(each) for each in zip(*planes, strict=True))
     return Difference(
         frames=len(inside),
         missing=max(len(shot.frames), len(mine), len(theirs)) - len(inside),
@@ -191,7 +203,33 @@ def compare(shot: Shot, mine: Sequence[Drawn], theirs: Sequence[Pixels]) -> Diff
         outside=outside,
         planes_outside=sum(each.planes_moved for each in mine),
         drawn_mean=round(float(np.concatenate(drawn).mean()), 2),
+        luma=int(luma.max()),
+        luma_mean=round(float(luma.mean()), 4),
+        chroma=int(chroma.max()),
+        chroma_mean=round(float(chroma.mean()), 4),
     )
+
+
+def plane_steps(our: Drawn, their_rgb: Pixels) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Differences of luma samples inside the mask, and of chroma samples with a pixel inside it."""
+    touched = our.mask[::2, ::2] | our.mask[1::2, ::2] | our.mask[::2, 1::2] | our.mask[1::2, 1::2]
+    y, u, v = (
+        np.abs(mine.astype(int) - theirs)[where]
+        for mine, theirs, where in zip(
+            our.planes, planes_of(their_rgb), (our.mask, touched, touched), strict=True
+        )
+    )
+    return y, np.concatenate([u, v])
+
+
+def planes_of(rgb: Pixels) -> Planes:
+    """8-bit 4:2:0, BT.709, limited range (ITU-R BT.709-6, 3.2 to 3.5); a chroma sample is the mean of its four pixels."""
+    unit = rgb.astype(np.float64) / 255
+    luma = unit @ (0.2126, 0.7152, 0.0722)
+    blue, red = (unit[:, :, 2] - luma) / 1.8556, (unit[:, :, 0] - luma) / 1.5748
+    halved = (each.reshape(len(each) // 2, 2, -1, 2).mean(axis=(1, 3)) for each in (blue, red))
+    u, v = (np.rint(128 + 224 * each).astype(np.uint8) for each in halved)
+    return np.rint(16 + 219 * luma).astype(np.uint8), u, v
 
 
 def report(found: Difference, options: argparse.Namespace, substitutes: Sequence[str]) -> int:
@@ -212,6 +250,10 @@ def report(found: Difference, options: argparse.Namespace, substitutes: Sequence
         f"largest difference inside the mask:  {found.inside}/255 (mean {found.inside_mean}; goal {MOST_INSIDE})"
     )
     print(f"largest difference outside of it:    {found.outside}/255 (goal {MOST_OUTSIDE})")
+    print(
+        f"our planes against those of upstream's frame, inside: luma {found.luma}/255 (mean {found.luma_mean}),"
+    )
+    print(f"  chroma {found.chroma}/255 (mean {found.chroma_mean}), which upstream mixes before it is halved")
     print(f"samples of our planes moved outside: {found.planes_outside}")
     print(f"frames that one side did not draw:   {found.missing}")
     print(f"ours against the source, inside:     {found.drawn_mean}/255 on average")

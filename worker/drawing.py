@@ -50,15 +50,15 @@ def draw(
 
 def _generated(
     ready: Iterable[Ready], engine: EngineJob, watch: Stopwatch
-) -> Iterator[tuple[Ready, Mouth | None]]:
-    """Each frame and its mouth. Batches are full: frames without a face are passed over, not waited at."""
+) -> Iterator[tuple[Ready, Iterator[Mouth] | None]]:
+    """Each frame, and where its mouth is the next one to be taken. Batches are full: frames without a face are passed over, not waited at."""
     size = engine.batch_size
     for group in gathered(
         ready, _has_face, size, DELAY_BATCHES * size, lambda each: ends_segment(each.frame.index)
     ):
         mouths = _mouths([each for each in group if _has_face(each)], engine, watch)
         for each in group:
-            yield each, next(mouths) if _has_face(each) else None
+            yield each, mouths if _has_face(each) else None
 
 
 def _mouths(drawn: Sequence[Ready], engine: EngineJob, watch: Stopwatch) -> Iterator[Mouth]:
@@ -73,9 +73,10 @@ def _has_face(ready: Ready) -> bool:
     return ready.prepared is not None
 
 
-def _blended(drawings: Iterable[tuple[Ready, Mouth | None]], watch: Stopwatch) -> Iterator[Drawn]:
-    for ready, mouth in drawings:
-        if mouth is not None:
+def _blended(drawings: Iterable[tuple[Ready, Iterator[Mouth] | None]], watch: Stopwatch) -> Iterator[Drawn]:
+    """Mouths are taken here, and not where they are generated: so a GPU has the next batch meanwhile."""
+    for ready, mouths in drawings:
+        if mouths is not None:
             with watch.stage("blend"):
-                blend(ready.frame, mouth)
-        yield Drawn(ready.frame, mouth is not None, ready.trace)
+                blend(ready.frame, next(mouths))
+        yield Drawn(ready.frame, mouths is not None, ready.trace)

@@ -6,16 +6,30 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
 from benchmarks import parity
 from benchmarks.parity import Difference, Drawn, compare, report
 from benchmarks.upstream import bounced
+from tests.worker.engines.musetalk import scene
+from worker.engines.base import Mouth
+from worker.media.frame import Box, Frame
 
 FRAMES = 3
 SAME = Difference(
-    frames=24, missing=0, inside=2, inside_mean=0.1, outside=0, planes_outside=0, drawn_mean=40.0
+    frames=24,
+    missing=0,
+    inside=2,
+    inside_mean=0.1,
+    outside=0,
+    planes_outside=0,
+    drawn_mean=40.0,
+    luma=1,
+    luma_mean=0.1,
+    chroma=9,
+    chroma_mean=0.5,
 )
 
 
@@ -35,14 +49,14 @@ def ours():
     """Grey frames, the lower half of which is drawn."""
     mask = np.zeros((8, 8), bool)
     mask[4:] = True
-    return [Drawn(grey(100), mask, 0) for _ in range(FRAMES)]
+    return [Drawn(grey(100), mask, parity.planes_of(grey(100)), 0) for _ in range(FRAMES)]
 
 
 def test_the_same_pictures_differ_nowhere(shot, ours):
     found = compare(shot, ours, [grey(100)] * FRAMES)
-    assert found == Difference(
-        frames=FRAMES, missing=0, inside=0, inside_mean=0.0, outside=0, planes_outside=0, drawn_mean=100.0
-    )
+    assert (found.frames, found.missing, found.drawn_mean) == (FRAMES, 0, 100.0)
+    assert (found.inside, found.inside_mean, found.outside, found.planes_outside) == (0, 0.0, 0, 0)
+    assert (found.luma, found.luma_mean, found.chroma, found.chroma_mean) == (0, 0.0, 0, 0.0)
     assert found.holds
 
 
@@ -57,6 +71,17 @@ def test_one_colour_of_one_pixel_of_the_last_frame_is_found_on_its_side_of_the_m
     found = compare(shot, ours, theirs)
     assert (found.inside, found.outside) == (inside, outside)
     assert found.inside_mean == pytest.approx(inside / (FRAMES * 32), abs=1e-4)
+
+
+def test_the_planes_that_ship_are_compared_by_themselves_and_inside_the_mask_alone(shot, ours):
+    y, u, v = (each.copy() for each in ours[-1].planes)
+    y[5, 5], y[3, 3], v[2, 1], u[0, 0] = y[5, 5] + 4, 0, v[2, 1] + 6, 0
+    ours[-1] = dataclasses.replace(ours[-1], planes=(y, u, v))
+    found = compare(shot, ours, [grey(100)] * FRAMES)
+    assert (found.luma, found.chroma) == (4, 6)
+    assert found.luma_mean == pytest.approx(4 / (FRAMES * 32), abs=1e-4)
+    assert found.chroma_mean == pytest.approx(6 / (FRAMES * 16), abs=1e-4)
+    assert found.holds, "the aims are those of the issue, in RGB"
 
 
 def test_levels_below_zero_are_no_wrap_around(shot, ours):
@@ -103,9 +128,6 @@ def test_the_exit_code_and_the_report_say_the_same(capsys, found, code, as_json)
 
 
 def test_the_mouth_is_pasted_in_rgb_and_moves_no_plane_outside_of_its_mask():
-    from worker.engines.base import Mouth
-    from worker.media.frame import Box, Frame
-
     planes = (np.full((8, 8), 100, np.uint8), *(np.full((4, 4), 128, np.uint8) for _ in range(2)))
     frame = Frame(0, 0, *planes)
     source = frame.rgb()
@@ -117,6 +139,48 @@ def test_the_mouth_is_pasted_in_rgb_and_moves_no_plane_outside_of_its_mask():
     np.testing.assert_array_equal(drawn.rgb[:6], source[:6])
     np.testing.assert_array_equal(drawn.rgb[6:], np.rint(source[6:] + 0.5 * (255.0 - source[6:])))
     assert drawn.planes_moved == 0
+
+
+@pytest.mark.parametrize("rgb", [(0, 0, 0), (255, 255, 255), (255, 0, 0), (40, 90, 200)])
+def test_planes_of_one_colour_are_those_of_our_own_frames(rgb):
+    frame = Frame(0, 0, *parity.planes_of(np.full((4, 4, 3), rgb, np.uint8)))
+    assert np.abs(frame.rgb().astype(int) - rgb).max() <= 2
+
+
+def test_what_ships_of_a_face_is_upstreams_frame_in_planes_to_a_step():
+    """Upstream's formula (bit for bit its own: test_mask.py) in RGB, against `blend` in the planes."""
+    frame, mouth = another_face()
+    drawn = parity.pasted(frame, mouth)
+    luma, chroma = parity.plane_steps(drawn, drawn.rgb)
+    assert np.abs(drawn.planes[0].astype(int) - source_planes()[0]).max() > 20, "there is something drawn"
+    assert luma.max() <= 2
+    assert luma.mean() < 0.5
+    assert chroma.mean() < 1  # halved here before it is mixed, and there after it
+
+
+def test_where_the_mask_is_whole_chroma_is_upstreams_too():
+    frame, mouth = another_face()
+    whole = dataclasses.replace(mouth, alpha=(mouth.alpha > 0.999).astype(np.float32))
+    drawn = parity.pasted(frame, whole)
+    inner = cv2.erode(drawn.mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool)
+    assert inner.sum() > 1000
+    luma, chroma = parity.plane_steps(dataclasses.replace(drawn, mask=inner), drawn.rgb)
+    assert max(luma.max(), chroma.max()) <= 2
+
+
+def source_planes():
+    return parity.planes_of(scene.portrait())
+
+
+def another_face():
+    """The portrait as a frame, and its mirror image to be drawn where the mouth is, with soft edges."""
+    box = Box(180, 170, 300, 290)
+    rgb = scene.portrait()
+    alpha = np.zeros((box.height, box.width), np.float32)
+    cv2.ellipse(alpha, (60, 70), (40, 35), 0, 0, 360, 1.0, -1)
+    soft = cv2.GaussianBlur(alpha, (21, 21), 0)
+    drawing = np.ascontiguousarray(rgb[box.top : box.bottom, box.left : box.right][:, ::-1])
+    return Frame(0, 0, *(each.copy() for each in source_planes())), Mouth(drawing, soft, box)
 
 
 def test_a_cycle_goes_forward_and_backward_with_its_ends_twice():

@@ -96,6 +96,24 @@ def test_preparing_goes_on_while_a_mouth_is_generated():
     assert len(all_drawn(range(9), [1] * 9, Waiting())) == 9
 
 
+def test_a_mouth_is_finished_by_who_takes_it_while_the_next_batch_is_called_for():
+    finished_in, called_for_next = [], threading.Event()
+
+    class Leaving(StillEngine):
+        def generate(self, prepared, features):
+            if self.generated:
+                called_for_next.set()
+            return map(self._finished, super().generate(prepared, features))
+
+        def _finished(self, mouth):
+            assert called_for_next.wait(10), "the next batch waits for this mouth"
+            finished_in.append(threading.current_thread())
+            return mouth
+
+    assert len(all_drawn(range(9), [1] * 9, Leaving())) == 9
+    assert finished_in == [threading.current_thread()] * 9
+
+
 def test_the_result_depends_on_no_timing():
     sources = [*range(20), *reversed(range(20)), *range(20)]
     features = [index % 50 for index in range(60)]

@@ -3,7 +3,7 @@
 An engine gets face crops and audio and gives mouths. It knows nothing of files, queues or S3.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -63,8 +63,12 @@ class EngineJob(Protocol):
         None where the frame's face cannot be drawn on after all: the frame passes through untouched.
         """
 
-    def generate(self, prepared: Sequence[Any], features: Sequence[Any]) -> list[Mouth]:
-        """One mouth per pair; the two sequences are equally long, at most `batch_size`."""
+    def generate(self, prepared: Sequence[Any], features: Sequence[Any]) -> Iterable[Mouth]:
+        """One mouth per pair; the two sequences are equally long, at most `batch_size`.
+
+        What the CPU alone has to do for a mouth may be left until it is taken: another thread takes it, while this
+        one calls for the next batch.
+        """
 
 
 @runtime_checkable

@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import signal
 import subprocess
 import time
@@ -7,11 +8,12 @@ import pytest
 
 from contract.errors import ConfigurationError
 from worker import weights
-from worker.weights import Url, download
+from worker.weights import Url, download, lock
 
 
 def files(cache):
-    return sorted(found.name for found in cache.rglob("*") if found.is_file())
+    found = (each.name for each in cache.rglob("*") if each.is_file())
+    return sorted(name for name in found if name != lock.NAME)
 
 
 def part_of(entry, cache):
@@ -23,6 +25,19 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(hub, unet, cache, c
     weights.fetch(["unet"], cache)
     assert hub.starts == [0, 1000, 1000, 51_000]
     assert weights.path("unet", cache).read_bytes() == content
+
+
+def test_what_was_just_fetched_is_not_read_again(unet, cache, monkeypatch):
+    weights.fetch(["unet"], cache)
+    monkeypatch.setattr(hashlib, "file_digest", None)
+    assert weights.path("unet", cache) == unet.place(cache)
+
+
+def test_what_was_fetched_and_written_to_right_afterwards_is_read_again(unet, cache, content):
+    weights.fetch(["unet"], cache)
+    unet.place(cache).write_bytes(bytes(len(content)))
+    with pytest.raises(ConfigurationError, match="SHA-256 differs"):
+        weights.path("unet", cache)
 
 
 def test_each_attempt_asks_the_hub_for_a_new_address(hub, unet, cache):

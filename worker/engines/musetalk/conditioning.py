@@ -45,7 +45,7 @@ class Conditioner:
 
 def normalised(pictures: torch.Tensor) -> torch.Tensor:
     """(2B, 3, H, W) float32, -1..1, of (B, H, W, 3) uint8: the B with their lower half hidden, then the B whole."""
-    # Plane by plane, as upstream's. How all that follows lies is settled by the VAE's weights (`Networks.load`).
+    # Plane by plane, as upstream's. How all that follows lies is settled by the VAE's weights (layout.py).
     planes = pictures.permute(0, 3, 1, 2).contiguous()
     whole = (planes.float() / 255 - 0.5) / 0.5
     hidden = whole.clone()

@@ -8,7 +8,7 @@ Steps 2 to 6 depend on the source frame alone: they are taken once for all voice
 is deliberately other than in TMElyralab/MuseTalk is listed in docs/musetalk.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from worker.engines.musetalk.conditioning import Conditioner
 from worker.engines.musetalk.dwpose import DwPose
 from worker.engines.musetalk.generator import Generator
 from worker.engines.musetalk.landmarks import points68
+from worker.engines.musetalk.layout import Layout
 from worker.engines.musetalk.mouth import mouth
 from worker.engines.musetalk.networks import Networks, choose_device
 from worker.engines.musetalk.prepared import Prepared, depends_on
@@ -54,17 +55,19 @@ class MuseTalkEngine:
         """Upstream's own parts of a face, likewise."""
         return FaceParsing(weights.path("face-parsing", self._folder))
 
+    def load(self, layout: Layout | None = None) -> Networks:
+        """The networks from their files, on the GPU if there is one."""
+        files = {part: weights.path(name, self._folder) for part, name in self.variant.weights.items()}
+        return Networks.load(files, *choose_device(), layout)
+
     def setup(self) -> None:
-        """Load the networks, on the GPU if there is one."""
-        names = {"unet": self.variant.unet_weights, "vae": "vae", "whisper": "whisper-tiny"}
-        files = {part: weights.path(name, self._folder) for part, name in names.items()}
-        self.networks = Networks.load(files, *choose_device())
-        on_gpu = self.networks.device.type == "cuda"
-        self.device = torch.cuda.get_device_name(self.networks.device) if on_gpu else None
-        self.batch_size = GPU_BATCH if on_gpu else CPU_BATCH
+        """Load the networks, and make a GPU ready for the first job."""
+        self.networks = self.load()
+        self.device = self.networks.gpu
+        self.batch_size = GPU_BATCH if self.device else CPU_BATCH
         self.conditioner = Conditioner(self.networks, self.batch_size)
         self.generator = Generator(self.networks, self.batch_size)
-        if on_gpu:
+        if self.device:
             self.warm_up()
 
     def warm_up(self) -> None:
@@ -112,15 +115,15 @@ class MuseTalkJob:
         done = map(Prepared, (box for _, box in faces), latents, masks)
         return [next(done) if box else None for box in boxes]
 
-    def generate(self, prepared: Sequence[Prepared], features: Sequence[torch.Tensor]) -> list[Mouth]:
-        """Steps 7 and 8, for each prepared frame and its window."""
+    def generate(self, prepared: Sequence[Prepared], features: Sequence[torch.Tensor]) -> Iterator[Mouth]:
+        """Step 7 at once, for each prepared frame and its window; step 8 for each mouth when it is taken."""
         if not prepared:
-            return []
+            return iter(())
         # 7. The hidden half drawn as the voice sounds: one pass of the UNet, and the VAE's decoder.
         latents = np.stack([each.latents for each in prepared])
         pictures = self._engine.generator.pictures(latents, features)
-        # 8. In the box's size again, with its mask: all that is needed to paste it.
-        return [mouth(each, picture) for each, picture in zip(prepared, pictures, strict=True)]
+        # 8. In the box's size again, with its mask: all that is needed to paste it. A GPU need not wait for that.
+        return map(mouth, prepared, pictures)
 
     def depends_on(self) -> Mapping[str, str]:
         """What changes what `prepare` gives."""

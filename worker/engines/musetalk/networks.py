@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import cast
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -19,11 +19,11 @@ from contract.errors import ConfigurationError, DublineError, ResourceExhausted
 from worker.engines.musetalk.architecture import PARTS, Part
 from worker.engines.musetalk.convert import Checkpoint, ready, size
 from worker.engines.musetalk.failures import first_line, is_out_of_memory, is_sticky, lost
+from worker.engines.musetalk.layout import Layout, lay_out, suiting
 from worker.engines.musetalk.unet import FoldedUnet
 
 logger = logging.getLogger(__name__)
 
-_Network = TypeVar("_Network", bound=nn.Module)
 _CGROUPS = Path("/sys/fs/cgroup")
 _NOT_BUILT_FOR = "no kernel image"  # the GPU is of another generation than this torch: no new process helps
 
@@ -44,11 +44,25 @@ class Networks:
     device: torch.device
     dtype: torch.dtype
     """Of all weights, and of what the networks take and give."""
+    layout: Layout = "contiguous"
     lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
+    @property
+    def gpu(self) -> str | None:
+        """Its name, where they are on one."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else None
+
     @classmethod
-    def load(cls, files: Mapping[str, Path], device: torch.device, dtype: torch.dtype) -> "Networks":
+    def load(
+        cls,
+        files: Mapping[str, Path],
+        device: torch.device,
+        dtype: torch.dtype,
+        layout: Layout | None = None,
+    ) -> "Networks":
         """The networks from their files, `unet`, `vae` and `whisper`, in that precision on that device.
+
+        `layout` is how they lie there; None: as suits the device.
 
         Raises:
             ConfigurationError: a file is missing, damaged or another network's; or the machine is too small.
@@ -56,16 +70,18 @@ class Networks:
             EngineFailed: the GPU is lost for this process.
         """
         limit_threads()
+        layout = layout or suiting(device)
         try:
             checkpoints = {part: ready(files[part], PARTS[part], dtype) for part in PARTS}
             _refuse_what_does_not_fit(checkpoints)
             found = {part: _network(each, device, dtype) for part, each in checkpoints.items()}
             return cls(
-                unet=_laid_out(FoldedUnet(cast(UNet2DConditionModel, found["unet"])).eval(), device),
-                vae=cast(AutoencoderKL, _laid_out(found["vae"], device)),
+                unet=lay_out(FoldedUnet(cast(UNet2DConditionModel, found["unet"])).eval(), layout),
+                vae=cast(AutoencoderKL, lay_out(found["vae"], layout)),
                 whisper=cast(WhisperEncoder, found["whisper"]),
                 device=device,
                 dtype=dtype,
+                layout=layout,
             )
         except (RuntimeError, MemoryError) as error:
             _tell(error, device, dtype)
@@ -89,18 +105,6 @@ def _network(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -
     tensors = {name: checkpoint.tensor(name).to(dtype).to(device) for name in checkpoint.shapes}
     network.load_state_dict(tensors, strict=True, assign=True)
     return network.requires_grad_(False)
-
-
-def _laid_out(network: _Network, device: torch.device) -> _Network:
-    """The network with the weights of its convolutions in the memory format that suits the device.
-
-    Tensor cores like channel beside channel. A CPU does not: the UNet takes 1.3 times as long with it and the decoder
-    1.35 times (batches of 4, benchmarks/RESULTS.md), and torch's GroupNorm there loses digits. So there it is plane by
-    plane, as the files have it.
-    """
-    if device.type == "cuda":
-        cast(Any, network).to(memory_format=torch.channels_last)
-    return network
 
 
 def _refuse_what_does_not_fit(checkpoints: Mapping[Part, Checkpoint]) -> None:

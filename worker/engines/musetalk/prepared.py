@@ -63,6 +63,7 @@ def depends_on(variant: Variant, options: JobOptions, networks: Networks) -> dic
         "landmarks": options.landmarks,
         "mask": options.mask,
         "dtype": str(networks.dtype),
+        "layout": networks.layout,
         **_computer(networks.device),
         **{f"sha256 of {name}": weights.weight(name).sha256 for name in (*WEIGHTS, *upstreams)},
         **{f"version of {name}": _version(name) for name in sorted(software)},

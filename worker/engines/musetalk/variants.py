@@ -22,6 +22,11 @@ class Variant:
     cheek_width: int
     """Half the width of the chin's part of the mask, of 512 pixels; the mask is made narrower beside it."""
 
+    @property
+    def weights(self) -> dict[str, str]:
+        """The registry's names of all networks' weights, by the part that each is."""
+        return {"unet": self.unet_weights, "vae": "vae", "whisper": "whisper-tiny"}
+
     def mode(self, options: JobOptions) -> ParsingMode:
         """How this job's masks are made: the first release knows `raw` alone."""
         return "raw" if self.parsing == "raw" else options.parsing_mode

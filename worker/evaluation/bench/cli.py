@@ -30,6 +30,12 @@ def bench(
     batch_sizes: Annotated[
         str | None, typer.Option(help="Of the networks alone: 1,2,4,8. Without it: as suits the device.")
     ] = None,
+    layouts: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the networks alone: contiguous,channels-last,throughout. Without it: that of the jobs."
+        ),
+    ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Warm jobs of each kind.")] = 3,
     cold_runs: Annotated[int, typer.Option(min=0, help="First jobs, each in a new process.")] = 1,
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the figures here as JSON.")] = None,
@@ -37,17 +43,18 @@ def bench(
 ) -> None:
     """Measure an engine on this machine: speed, memory and cost."""
     _refuse_early(video, audio, json_path, plot_path)
-    plan = Plan(
-        video=video,
-        audio=audio,
-        options=_options(engine),
-        random_weights=random_weights,
-        seconds=seconds,
-        batch_sizes=_sizes(batch_sizes),
-        runs=runs,
-        cold_runs=cold_runs,
-    )
     try:
+        plan = Plan(
+            video=video,
+            audio=audio,
+            options=_options(engine),
+            random_weights=random_weights,
+            seconds=seconds,
+            batch_sizes=_sizes(batch_sizes),
+            layouts=_layouts(layouts),
+            runs=runs,
+            cold_runs=cold_runs,
+        )
         from worker.evaluation.bench.plot import plot
         from worker.evaluation.bench.rounds import measure  # heavy
         from worker.evaluation.bench.table import tables
@@ -81,6 +88,18 @@ def _options(engine: EngineName) -> JobOptions:
         return JobOptions(engine=engine)
     except ValidationError as error:
         raise BadRequest(f"engine {engine} is not of this version") from error
+
+
+def _layouts(text: str | None) -> tuple[str, ...]:
+    """Layouts from "contiguous,throughout"; none for that of the jobs alone."""
+    if text is None:
+        return ()
+    from worker.engines.musetalk.layout import LAYOUTS  # heavy
+
+    words = [each.strip() for each in text.split(",")]
+    if not set(words) <= set(LAYOUTS):
+        raise BadRequest(f"--layouts {text} is no list of layouts; there are {','.join(LAYOUTS)}")
+    return tuple(dict.fromkeys(words))
 
 
 def _sizes(text: str | None) -> tuple[int, ...] | None:

@@ -19,9 +19,16 @@ LEAST_SECONDS, LEAST_CALLS = 2.0, 2
 
 
 def measure(
-    networks: Networks, sizes: Sequence[int], matmul: Matmul, show: Callable[[int], None]
+    networks: Networks,
+    sizes: Sequence[int],
+    matmul: Matmul,
+    show: Callable[[int], None],
+    shipped: int | None = None,
 ) -> Iterator[Core]:
-    """Frames a second at each batch size; ends early where memory does. `show` is told of each size first."""
+    """Frames a second at each batch size; ends early where memory does. `show` is told of each size first.
+
+    `shipped` is the batch size of jobs, where theirs are these networks.
+    """
     gflop = flops.per_frame(networks)
     for size in sizes:
         show(size)
@@ -30,7 +37,13 @@ def measure(
         except ResourceExhausted:
             return
         fps = size / seconds
-        yield Core(batch_size=size, fps=round(fps, 4), share_of_matmul=share_of_matmul(fps, gflop, matmul))
+        yield Core(
+            layout=networks.layout,
+            batch_size=size,
+            is_shipped=size == shipped,
+            fps=round(fps, 4),
+            share_of_matmul=share_of_matmul(fps, gflop, matmul),
+        )
         gc.collect()
 
 

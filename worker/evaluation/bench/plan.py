@@ -21,6 +21,8 @@ class Plan:
     seconds: float | None = None
     """Of the voice; None: all of it."""
     batch_sizes: tuple[int, ...] | None = None
-    """Ascending; None: as suits the device."""
+    """Ascending; None: as suits the device. That of the jobs is measured in any case."""
+    layouts: tuple[str, ...] = ()
+    """How the networks lie besides: the layout of the jobs is measured in any case."""
     runs: int = 3
     cold_runs: int = 1

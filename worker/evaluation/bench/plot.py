@@ -18,15 +18,16 @@ STYLE = "text{font:12px sans-serif;fill:#333}.title{font-size:14px;font-weight:b
 
 
 def plot(report: Report) -> str:
-    """The drawing: a line for the networks alone, a level line for whole jobs of each kind of source."""
-    scale = Scale(report.core, report.end_to_end)
+    """The drawing: a line for the networks alone, lying as jobs have them, a level line for whole jobs of each kind of source."""
+    core = report.shipped_core
+    scale = Scale(core, report.end_to_end)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">',
         f"<style>{STYLE}</style>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         *_titles(report),
-        *_axes(scale, report.core),
-        *_core(scale, report.core),
+        *_axes(scale, core),
+        *_core(scale, core),
         *(_level(scale, each) for each in report.end_to_end),
         *_names(scale, report),
         "</svg>",
@@ -109,8 +110,8 @@ def _level(scale: Scale, jobs: EndToEnd) -> str:
 def _names(scale: Scale, report: Report) -> list[str]:
     """What each line is, at its right end."""
     named = [(scale.y(each.fps), f"jobs, {each.source}: {each.fps:.3g}") for each in report.end_to_end]
-    if report.core:
-        named.append((scale.y(report.core[-1].fps), "networks alone"))
+    if report.shipped_core:
+        named.append((scale.y(report.shipped_core[-1].fps), "networks alone"))
     named.sort()
     heights = apart([y for y, _ in named])
     return [

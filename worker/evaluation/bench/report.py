@@ -59,9 +59,13 @@ class Matmul(Boundary):
 
 
 class Core(Boundary):
-    """The networks alone, latents and sound to pictures, at one batch size."""
+    """The networks alone, latents and sound to pictures, lying in memory in one way, at one batch size."""
 
+    layout: str
+    """As worker/engines/musetalk/layout.py has it."""
     batch_size: int
+    is_shipped: bool
+    """Whether jobs use this layout and batch size: true of one of them."""
     fps: float
     share_of_matmul: float | None
     """Of the measured rate, by the arithmetic of one frame; None where that is not known."""
@@ -74,7 +78,9 @@ class EndToEnd(Boundary):
     fps: float
     """Output frames over the median job's seconds."""
     share_of_core: float | None
-    """Of the best that the networks alone gave; None where they were not measured."""
+    """Of what the networks alone gave as jobs use them; None where that was not measured."""
+    share_of_best: float | None
+    """Of the best that they gave in any layout, at any batch size."""
     latency: Spread
     cost_per_output_minute: float
     stages: dict[str, float]
@@ -82,19 +88,19 @@ class EndToEnd(Boundary):
 
 
 class Memory(Boundary):
-    """The most that was in use."""
+    """The most that was in use after the last job: a worker's, for the networks alone are measured later."""
 
     where: Literal["gpu", "ram"]
     peak_bytes: int
     """Of the GPU: what torch had reserved. Of RAM: this process's resident set."""
     device_bytes: int | None = None
-    """In use on the whole GPU at the end, whosever it is: the process's context included."""
+    """In use on the whole GPU then, whosever it is: the process's context included."""
 
 
 class Report(Boundary):
     """One bench."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     dubline: str
     engine: str
     weights: Literal["random", "real", "none"]
@@ -112,6 +118,12 @@ class Report(Boundary):
     currency: str
     notes: tuple[str, ...]
     """What was not measured, and why."""
+
+    @property
+    def shipped_core(self) -> tuple[Core, ...]:
+        """Of the networks alone what lies as jobs have it, at all batch sizes."""
+        layouts = {each.layout for each in self.core if each.is_shipped}
+        return tuple(each for each in self.core if each.layout in layouts)
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -1,9 +1,10 @@
 """START HERE: what a bench measures, in order.
 
 cold      first jobs, each in a new process, while this one has nothing on the device
-core      the networks alone, by batch size, against the device's own rate
 new       whole jobs of a source that was never seen, in a process that is set up
 prepared  whole jobs of a source that an earlier job has prepared
+memory    the most that was in use until here: as in a worker
+core      the networks alone, by layout and batch size, against the device's own rate
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from contract.errors import BadRequest, ConfigurationError
 from contract.ledger import Progress
@@ -26,6 +27,7 @@ from worker.evaluation.bench.report import (
     Core,
     EndToEnd,
     Matmul,
+    Memory,
     Report,
     SourceState,
     Spread,
@@ -50,9 +52,9 @@ def measure(plan: Plan, settings: Settings, show: Show) -> Report:
         cold = [_cold(ground, run, plan, show) for run in range(plan.cold_runs)]
         show("setting up", 0, 0)
         tools = ground.set_up()
+        warm = _warm(plan, ground, tools, show)
         alone = _alone(plan, tools, show)
-        new, prepared = _whole_jobs(plan, ground, tools, show)
-        return _report(plan, settings, tools, alone, cold, new, prepared)
+        return _report(plan, settings, tools, alone, cold, warm)
 
 
 def lay_ground(plan: Plan, settings: Settings, folder: Path, show: Show) -> Ground:
@@ -106,42 +108,70 @@ class Alone:
     core: tuple[Core, ...] = ()
     notes: tuple[str, ...] = ()
 
-    @property
-    def best_fps(self) -> float | None:
-        """Of all batch sizes."""
-        return max((each.fps for each in self.core), default=None)
+    def share(self, fps: float) -> float | None:
+        """Of what the networks gave as jobs use them."""
+        return next((round(fps / each.fps, 4) for each in self.core if each.is_shipped), None)
+
+    def share_of_best(self, fps: float) -> float | None:
+        """Of what they gave in any layout, at any batch size."""
+        best = max((each.fps for each in self.core), default=None)
+        return round(fps / best, 4) if best else None
 
 
 def _alone(plan: Plan, tools: Tools, show: Show) -> Alone:
     networks: Networks | None = getattr(tools.engine, "networks", None)
     if networks is None:
         return Alone(notes=(f"{tools.engine.name} has no networks of its own to measure alone",))
-    from worker.evaluation.bench import core, flops, matmul  # heavy
+    from worker.evaluation.bench import flops, matmul  # heavy
 
     show("matrix products", 0, 0)
     most = matmul.measure(networks.device, networks.dtype)
-    sizes = plan.batch_sizes or (core.SIZES_GPU if networks.device.type == "cuda" else core.SIZES_CPU)
-    measured = tuple(
-        core.measure(
-            networks,
-            sizes,
-            most,
-            lambda size: show(f"networks alone, batches of {size}", sizes.index(size), len(sizes)),
-        )
-    )
+    layouts = (networks.layout, *(each for each in plan.layouts if each != networks.layout))
+    measured, notes = [], []
+    for layout in layouts:
+        core, note = _in_layout(layout, plan, tools.engine, most, show)
+        measured += core
+        notes += note
+    return Alone(round(flops.per_frame(networks), 4), most, tuple(measured), tuple(notes))
+
+
+def _in_layout(
+    layout: str, plan: Plan, engine: Any, most: Matmul, show: Show
+) -> tuple[list[Core], list[str]]:
+    """All batch sizes, and a note of those that there was no memory for."""
+    from worker.evaluation.bench import core  # heavy
+
+    networks = engine.networks if layout == engine.networks.layout else engine.load(layout)
+    suiting = core.SIZES_GPU if networks.device.type == "cuda" else core.SIZES_CPU
+    sizes = sorted({*(plan.batch_sizes or suiting), engine.batch_size})
+
+    def shown(size: int) -> None:
+        show(f"networks alone, {layout}, batches of {size}", sizes.index(size), len(sizes))
+
+    shipped = engine.batch_size if networks is engine.networks else None
+    measured = list(core.measure(networks, sizes, most, shown, shipped))
     too_large = ", ".join(map(str, sizes[len(measured) :]))
-    notes = (f"there is not enough memory for batches of {too_large}",) if too_large else ()
-    return Alone(round(flops.per_frame(networks), 4), most, measured, notes)
+    return measured, [f"{layout}: there is not enough memory for batches of {too_large}"] if too_large else []
 
 
 # ---------------------------------------------------------------------------------------------------- whole jobs
 
 
-def _whole_jobs(plan: Plan, ground: Ground, tools: Tools, show: Show) -> tuple[list[Done], list[Done]]:
+@dataclass(frozen=True)
+class Warm:
+    """Jobs in a process that is set up, and the most memory that they left behind them."""
+
+    new: list[Done]
+    prepared: list[Done]
+    memory: Memory
+
+
+def _warm(plan: Plan, ground: Ground, tools: Tools, show: Show) -> Warm:
     def shown(job: str, now: Progress) -> None:
         show(f"{job}: {now.state}", now.frames, now.total)
 
-    return jobs.new_and_prepared(ground, tools, plan.runs, shown)
+    new, prepared = jobs.new_and_prepared(ground, tools, plan.runs, shown)
+    return Warm(new, prepared, memory.peak(_on_gpu(tools)))
 
 
 # ------------------------------------------------------------------------------------------------------ the report
@@ -153,43 +183,41 @@ def _report(
     tools: Tools,
     alone: Alone,
     cold: list[float],
-    new: list[Done],
-    prepared: list[Done],
+    warm: Warm,
 ) -> Report:
-    on_gpu = alone.matmul is not None and _on_gpu(tools)
+    first = warm.new[0]
     return Report(
         dubline=version("dubline"),
         engine=tools.engine.name,
         weights="random" if plan.random_weights else "real" if alone.core else "none",
-        machine=machine(on_gpu),
+        machine=machine(_on_gpu(tools)),
         clip=Clip(
             video=plan.video.name,
             audio=plan.audio.name,
-            width=new[0].width,
-            height=new[0].height,
-            frames=new[0].frames,
+            width=first.width,
+            height=first.height,
+            frames=first.frames,
         ),
         gflop_per_frame=alone.gflop_per_frame,
         matmul=alone.matmul,
         core=alone.core,
         cold=Spread.of(cold) if cold else None,
-        end_to_end=tuple(_end_to_end(settings, alone, new, prepared)),
-        memory=memory.peak(on_gpu),
+        end_to_end=tuple(_end_to_end(settings, alone, warm)),
+        memory=warm.memory,
         price_per_hour=settings.price_per_hour,
         currency=settings.currency,
-        notes=(*alone.notes, *_notes(tools, prepared)),
+        notes=(*alone.notes, *_notes(tools, warm.prepared)),
     )
 
 
 def _on_gpu(tools: Tools) -> bool:
-    networks: Networks = tools.engine.networks  # type: ignore[attr-defined]
-    return networks.device.type == "cuda"
+    """Whether the engine computes there; one without networks does not."""
+    networks: Networks | None = getattr(tools.engine, "networks", None)
+    return networks is not None and networks.device.type == "cuda"
 
 
-def _end_to_end(
-    settings: Settings, alone: Alone, new: list[Done], prepared: list[Done]
-) -> Iterator[EndToEnd]:
-    measured: tuple[tuple[SourceState, list[Done]], ...] = (("new", new), ("prepared", prepared))
+def _end_to_end(settings: Settings, alone: Alone, warm: Warm) -> Iterator[EndToEnd]:
+    measured: tuple[tuple[SourceState, list[Done]], ...] = (("new", warm.new), ("prepared", warm.prepared))
     for source, done in measured:
         if done:
             yield _of_source(source, done, settings, alone)
@@ -198,11 +226,11 @@ def _end_to_end(
 def _of_source(source: SourceState, done: list[Done], settings: Settings, alone: Alone) -> EndToEnd:
     seconds = [each.seconds for each in done]
     fps = done[0].frames / percentile(seconds, 0.5)
-    best = alone.best_fps
     return EndToEnd(
         source=source,
         fps=round(fps, 4),
-        share_of_core=round(fps / best, 4) if best else None,
+        share_of_core=alone.share(fps),
+        share_of_best=alone.share_of_best(fps),
         latency=Spread.of(seconds),
         cost_per_output_minute=cost_per_output_minute(fps, settings.price_per_hour),
         stages=min(done, key=lambda each: each.seconds).stages,

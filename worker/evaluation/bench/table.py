@@ -28,9 +28,10 @@ def _parts(report: Report) -> Iterator[RenderableType]:
 
 
 def _core(report: Report) -> Table:
-    table = Table("batch size", "networks alone, fps", "share of matmul rate", box=None)
+    table = Table("layout", "batch size", "networks alone, fps", "share of matmul rate", "", box=None)
     for each in report.core:
-        table.add_row(str(each.batch_size), _figure(each.fps), _share(each))
+        ships = "as jobs use them" if each.is_shipped else ""
+        table.add_row(each.layout, str(each.batch_size), _figure(each.fps), _share(each), ships)
     if report.matmul and report.gflop_per_frame:
         table.caption = (
             f"{report.gflop_per_frame:.4g} GFLOP a frame; matmul {report.matmul.tflops:.4g} TFLOP/s "
@@ -40,10 +41,12 @@ def _core(report: Report) -> Table:
 
 
 def _jobs(report: Report) -> Table:
-    cost = f"{report.currency} a minute"
-    table = Table("jobs", "fps", "of networks alone", "p50 s", "p95 s", "runs", cost, box=None)
+    cost = f"{report.currency}\na minute"
+    table = Table(
+        "jobs", "fps", "of networks\nalone", "of their\nbest", "p50 s", "p95 s", "runs", cost, box=None
+    )
     if report.cold:
-        table.add_row("cold, new source", "", "", *_spread(report.cold), "")
+        table.add_row("cold, new source", "", "", "", *_spread(report.cold), "")
     for each in report.end_to_end:
         table.add_row(*_job(each))
     table.caption = f"at {report.price_per_hour:g} {report.currency} an hour"
@@ -51,9 +54,9 @@ def _jobs(report: Report) -> Table:
 
 
 def _job(each: EndToEnd) -> tuple[str, ...]:
-    share = "" if each.share_of_core is None else f"{each.share_of_core:.0%}"
+    shares = ("" if share is None else f"{share:.0%}" for share in (each.share_of_core, each.share_of_best))
     cost = f"{each.cost_per_output_minute:.4g}"
-    return (f"warm, {each.source} source", _figure(each.fps), share, *_spread(each.latency), cost)
+    return (f"warm, {each.source} source", _figure(each.fps), *shares, *_spread(each.latency), cost)
 
 
 def _spread(spread: Spread) -> tuple[str, str, str]:

@@ -257,7 +257,7 @@ def test_short_memory_halves_the_batch_once_and_draws_the_same_mouths(engine, sh
     job, greedy = short_of_memory(most=2)
     (prepared,) = plain.prepare([scene.crop_of(plain, scene.portrait(), scene.points())])
     windows = list(plain.listen(scene.voice(0.4), 8))[:4]
-    wanted = plain.generate([prepared] * 4, windows)
+    wanted = list(plain.generate([prepared] * 4, windows))
     for _ in range(2):
         got = job.generate([prepared] * 4, windows)
         for mouth, same in zip(got, wanted, strict=True):

@@ -73,7 +73,7 @@ def test_the_way_of_a_frame_fits_into_one_file_of_under_150_lines():
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_weights_that_a_variant_loads_are_those_that_its_engine_is_said_to_need(name):
-    assert {VARIANTS[name].unet_weights, "vae", "whisper-tiny"} <= set(ENGINES[name])
+    assert set(VARIANTS[name].weights.values()) <= set(ENGINES[name])
 
 
 def test_a_mouth_changes_the_lower_half_of_the_face_and_nothing_else(job, picture, prepared, windows):
@@ -125,6 +125,20 @@ def test_a_batch_gives_what_its_frames_give_alone(job, windows):
     for frame, feature, mouth in zip(together, features, mouths, strict=True):
         (same,) = job.generate([frame], [feature])
         np.testing.assert_array_equal(mouth.rgb, same.rgb)
+
+
+def test_the_networks_are_done_at_once_and_what_is_left_when_a_mouth_is_taken(
+    job, prepared, windows, monkeypatch
+):
+    networks, rest = [], []
+    pictures = job._engine.generator.pictures
+    monkeypatch.setattr(
+        job._engine.generator, "pictures", lambda *given: networks.append(1) or pictures(*given)
+    )
+    monkeypatch.setattr(story, "mouth", lambda *given: rest.append(1))
+    mouths = job.generate([prepared] * 2, list(windows[3:5]))
+    assert (networks, rest) == ([1], [])
+    assert len(list(mouths)) == len(rest) == 2
 
 
 def test_each_mouth_is_that_of_its_own_frame_and_its_own_window(job, windows):
@@ -291,7 +305,7 @@ def test_a_face_without_a_box_is_none_and_its_neighbours_keep_their_places(job, 
 
 
 def test_no_frames_give_no_mouths(job):
-    assert (job.prepare([]), job.generate([], [])) == ([], [])
+    assert (job.prepare([]), list(job.generate([], []))) == ([], [])
 
 
 def test_a_gpus_warm_up_leaves_no_trace_in_what_is_drawn(weights_of_tiny_networks, crop, prepared):

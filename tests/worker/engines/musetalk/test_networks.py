@@ -1,6 +1,5 @@
 """The three networks from their files."""
 
-import json
 import os
 import resource
 import shutil
@@ -11,15 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.golden import signal
 from contract.errors import ConfigurationError, EngineFailed, ResourceExhausted
-from tests.worker.engines.musetalk import tiny
+from tests.worker.engines.musetalk import golden, tiny
 from worker.engines.musetalk import architecture, random_weights
 from worker.engines.musetalk import networks as module
 from worker.engines.musetalk.audio import Windows
 from worker.engines.musetalk.conditioning import Conditioner
+from worker.engines.musetalk.convert import ready
 from worker.engines.musetalk.generator import Generator
 from worker.engines.musetalk.networks import Networks, choose_device, cores, limit_threads
 
@@ -62,45 +63,44 @@ def test_every_weight_has_the_precision_that_was_asked_for(tmp_path, tiny_files,
     assert (found.dtype, found.device) == (dtype, CPU)
 
 
+class Arrivals(TorchDispatchMode):
+    """The precision in which each tensor left the CPU for the device."""
+
+    def __init__(self):
+        super().__init__()
+        self.dtypes = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        if torch.is_tensor(made) and made.is_meta and torch.is_tensor(args[0]) and not args[0].is_meta:
+            self.dtypes.append(args[0].dtype)
+        return made
+
+
+def test_single_precision_never_reaches_the_device(tiny_files):
+    """Each tensor gets its precision first: half of the device's memory is enough to load."""
+    checkpoint = ready(tiny_files["unet"], architecture.PARTS["unet"], torch.float32)
+    assert {checkpoint.tensor(name).dtype for name in checkpoint.shapes} == {torch.float32}
+    with Arrivals() as arrived:
+        module._network(checkpoint, torch.device("meta"), torch.float16)
+    assert arrived.dtypes == [torch.float16] * len(checkpoint.shapes)
+
+
 def test_on_a_cpu_convolutions_lie_in_memory_plane_by_plane(networks):
     for network in (networks.unet, networks.vae):
-        weights = convolutions(network)
+        weights = [each for each in network.parameters() if each.dim() == 4]
         assert weights
         assert all(each.is_contiguous() for each in weights)
 
 
-def test_for_tensor_cores_convolutions_lie_channel_beside_channel(tiny_files):
-    network = tiny.architectures()["vae"].network()
-    assert module._laid_out(network, torch.device("cuda")) is network
-    weights = convolutions(network)
-    assert weights
-    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in weights)
-
-
-def convolutions(network):
-    """Their weights, but for those whose two layouts are one."""
-    return [each for each in network.parameters() if each.dim() == 4 and min(each.shape[1:]) > 1]
-
-
 def test_networks_from_files_hear_and_draw_as_upstream(tmp_path):
-    found, golden = Networks.load(golden_files(tmp_path), CPU, torch.float32), np.load(signal.GOLDEN)
+    found, wanted = Networks.load(golden.write(tmp_path), CPU, torch.float32), np.load(signal.GOLDEN)
     latents = Conditioner(found, 1).latents(signal.pictures(1))
-    np.testing.assert_allclose(latents[:, :, ::2, ::2], golden["latents"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(latents[:, :, ::2, ::2], wanted["latents"], rtol=0, atol=1e-5)
     windows = Windows(signal.sound(16_000), 25, found)[:2]
     pictures = Generator(found, 2).pictures(signal.latents(2).numpy(), windows)[:, ::4, ::4]
-    assert np.abs(pictures.astype(int) - golden["pictures"]).max() <= 1
-    assert (pictures == golden["pictures"]).mean() > 0.999
-
-
-def golden_files(folder):
-    """The networks of the golden numbers, as files that carry their architectures."""
-    networks = {"unet": signal.unet(), "vae": signal.vae(), "whisper": signal.whisper()}
-    files = {}
-    for part, network in networks.items():
-        config = {name: getattr(network.config, name) for name in architecture.PARTS[part].config}
-        files[part] = folder / f"{part}.safetensors"
-        save_file(network.state_dict(), files[part], metadata={"config": json.dumps(config)})
-    return files
+    assert np.abs(pictures.astype(int) - wanted["pictures"]).max() <= 1
+    assert (pictures == wanted["pictures"]).mean() > 0.999
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "whisper"])

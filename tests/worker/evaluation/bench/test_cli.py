@@ -54,6 +54,8 @@ def test_it_prints_tables_and_writes_what_it_is_asked_to(bench, tmp_path):
         (("--json", "no/folder/out.json"), "make it first"),
         (("--batch-sizes", "1,two"), "no list of numbers"),
         (("--batch-sizes", "0"), "no list of numbers"),
+        (("--layouts", "sideways"), "no list of layouts; there are contiguous,channels-last,throughout"),
+        (("--layouts", ""), "no list of layouts"),
     ],
 )
 def test_what_is_asked_wrongly_is_refused_before_anything_is_measured(bench, words, told):
@@ -69,6 +71,11 @@ def test_without_its_weights_musetalk_names_what_to_fetch(bench, tmp_path, monke
 def test_batch_sizes_are_sorted_and_each_is_taken_once():
     assert cli._sizes("8, 1,8,2") == (1, 2, 8)
     assert cli._sizes(None) is None
+
+
+def test_layouts_are_taken_in_the_order_they_are_named_and_each_once():
+    assert cli._layouts("throughout, contiguous,throughout") == ("throughout", "contiguous")
+    assert cli._layouts(None) == ()
 
 
 def test_the_command_is_listed_without_loading_anything_heavy():

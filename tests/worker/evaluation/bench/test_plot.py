@@ -29,6 +29,12 @@ def test_every_batch_size_has_its_point_its_figure_and_its_mark(figures):
     assert {"1", "2", "4", "8", "10 (5%)", "60 (31%)"} <= texts(figures).keys()
 
 
+def test_what_lies_otherwise_than_in_jobs_is_not_drawn(figures):
+    other = [each.model_copy(update={"layout": "contiguous", "is_shipped": False}) for each in figures.core]
+    both = figures.model_copy(update={"core": (*other, *figures.core)})
+    assert plot.plot(both) == plot.plot(figures)
+
+
 def test_more_frames_a_second_lie_higher_and_twice_the_batch_as_far_right_each_time(figures):
     points = [
         (float(each.get("cx")), float(each.get("cy"))) for each in drawing(figures).iter(f"{SVG}circle")
@@ -70,6 +76,6 @@ def test_marks_are_round_few_and_reach_the_highest_value(highest):
 
 
 def test_one_batch_size_stands_in_the_middle(figures):
-    one = figures.model_copy(update={"core": figures.core[:1]})
+    one = figures.model_copy(update={"core": figures.core[2:3]})
     (point,) = drawing(one).iter(f"{SVG}circle")
     assert float(point.get("cx")) == pytest.approx((plot.LEFT + plot.WIDTH - plot.RIGHT) / 2)

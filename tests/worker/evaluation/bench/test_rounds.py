@@ -9,9 +9,9 @@ from contract.errors import AudioTooShort, BadRequest, NotMedia
 from contract.job import JobOptions
 from contract.settings import Settings
 from tests.worker.engines.musetalk import tiny
-from worker.evaluation.bench import core, flops, jobs, matmul, stand_ins
+from worker.evaluation.bench import core, flops, jobs, matmul, memory, stand_ins
 from worker.evaluation.bench.plan import Plan
-from worker.evaluation.bench.report import Matmul
+from worker.evaluation.bench.report import Matmul, Memory
 from worker.evaluation.bench.rounds import lay_ground, measure
 from worker.weights import registry
 
@@ -52,12 +52,15 @@ def silently(*_):
 def test_a_bench_of_musetalk_measures_every_figure(settings, tiny_stand_ins):
     shown = []
     report = measure(
-        plan(random_weights=True, batch_sizes=(1, 2), runs=2, cold_runs=1),
+        plan(random_weights=True, batch_sizes=(1, 2), layouts=("throughout",), runs=2, cold_runs=1),
         settings,
         lambda *now: shown.append(now),
     )
     assert (report.engine, report.weights, report.clip.frames) == ("musetalk-v15", "random", FRAMES)
-    assert [each.batch_size for each in report.core] == [1, 2]
+    measured = [(each.layout, each.batch_size) for each in report.core]
+    assert measured == [(layout, size) for layout in ("contiguous", "throughout") for size in (1, 2, 4)]
+    assert [each for each in report.core if each.is_shipped] == [report.core[2]]
+    assert report.shipped_core == report.core[:3]
     assert all(each.fps > 0 and 0 < each.share_of_matmul < 1 for each in report.core)
     new, prepared = report.end_to_end
     assert (new.source, prepared.source) == ("new", "prepared")
@@ -65,14 +68,33 @@ def test_a_bench_of_musetalk_measures_every_figure(settings, tiny_stand_ins):
     assert "prepare" in new.stages  # of the faster run: what the other one kept was not used
     assert "prepare" not in prepared.stages
     assert new.fps == pytest.approx(FRAMES / new.latency.p50_seconds, rel=1e-2)
+    assert new.share_of_core == pytest.approx(new.fps / report.core[2].fps, rel=1e-2)
+    assert new.share_of_best == pytest.approx(new.fps / max(each.fps for each in report.core), rel=1e-2)
     assert new.cost_per_output_minute == pytest.approx(60 * 25 / new.fps * 0.001, rel=1e-2)
     assert (
         report.cold.p50_seconds > new.latency.p50_seconds
     )  # it starts Python and loads the networks besides
     assert report.memory.peak_bytes > 50e6
     assert report.notes == ()
-    assert ("networks alone, batches of 2", 1, 2) in shown
+    assert ("networks alone, throughout, batches of 2", 1, 3) in shown
     assert list(settings.scratch.iterdir()) == []
+
+
+def test_the_most_memory_is_a_workers_however_large_the_batches_of_the_networks_alone(
+    settings, tiny_stand_ins, monkeypatch
+):
+    most = [1000]
+    measured = matmul.measure
+
+    def greedy(*given):
+        most[0] = 10**12
+        return measured(*given)
+
+    monkeypatch.setattr(matmul, "measure", greedy)
+    monkeypatch.setattr(memory, "peak", lambda on_gpu: Memory(where="ram", peak_bytes=most[0]))
+    report = measure(plan(random_weights=True, batch_sizes=(1,)), settings, silently)
+    assert most == [10**12]
+    assert report.memory.peak_bytes == 1000
 
 
 def test_a_bench_of_preview_measures_its_jobs_and_says_what_there_is_not(settings):
