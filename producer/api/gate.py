@@ -24,6 +24,7 @@ OPEN = frozenset(("/", "/health/live", "/health/ready", "/version", "/openapi.js
 """What needs no key: it tells nothing of anybody ..."""
 OPEN_UNDER = "/web/"
 """... and neither do the files of the page."""
+METHODS = frozenset(("GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"))
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 DRAIN_SECONDS = 2.0
 DRAIN_BYTES = 64 * 2**20
@@ -104,7 +105,7 @@ class Gate:
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
         address = getattr(route, "path", NOWHERE) if route else NOWHERE
-        method = scope["method"] if route else NOWHERE
+        method = scope["method"] if scope["method"] in METHODS else NOWHERE
         self._services.figures.requests.labels(address, method, str(status)).inc()
         self._services.figures.seconds.labels(address).observe(seconds)
 

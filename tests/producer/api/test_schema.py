@@ -1,0 +1,3 @@
+"""What OpenAPI promises holds for whatever may be sent: schemathesis makes it up, from a seed, for a while."""
+
+
