@@ -32,6 +32,8 @@ class VersionAnswer(BaseModel):
 
     name: str = "dubline"
     version: str
+    key_needed: bool
+    """All else answers only to those who have a key."""
 
 
 class EstimateAnswer(BaseModel):
@@ -79,9 +81,9 @@ async def metrics(desk: AtDesk) -> Response:
 
 
 @router.get("/version", summary="Which version this is")
-async def about() -> VersionAnswer:
-    """Of the package."""
-    return VersionAnswer(version=version("dubline"))
+async def about(desk: AtDesk) -> VersionAnswer:
+    """Of the package, and whether one needs a key here."""
+    return VersionAnswer(version=version("dubline"), key_needed=not desk.services.keyring.is_empty)
 
 
 @router.get("/estimate", responses=documented(BadRequest), summary="What work would cost")

@@ -124,6 +124,8 @@ class JobLinks(BaseModel):
     stream: str | None = None
     """The same video from here, in ranges."""
     curves: str | None = None
+    manifest: str | None = None
+    """Where it has ended."""
 
 
 class JobAnswer(BaseModel):
@@ -201,12 +203,21 @@ class BatchLinks(BaseModel):
     """To be sent POST: failed and cancelled rows are rendered after all."""
 
 
+class FirstAnswer(BaseModel):
+    """The first row of a batch: of a job that was submitted alone, the only one."""
+
+    id: str
+    """Of the job."""
+    row: str
+
+
 class BatchHead(BaseModel):
     """A batch in one line."""
 
     id: str
     name: str
     """What its owner calls it."""
+    first: FirstAnswer | None
     created: str | None
     """When it was submitted, in UTC."""
     rows: int
@@ -231,7 +242,7 @@ class BatchAnswer(BatchHead):
     live: bool
     items: list[RowAnswer]
     matching: int
-    """Rows in the states that were asked for."""
+    """Rows as they were asked for, on all pages."""
     next: str | None
     """Where the next of them are."""
 
@@ -286,7 +297,7 @@ def tokens(address: str, token: str | None, **query: str) -> str:
     return f"{address}?{urlencode(given)}" if given else address
 
 
-def job_links(found: Found, token: str | None, has_video: bool) -> JobLinks:
+def job_links(found: Found, token: str | None, *, has_ended: bool, has_video: bool) -> JobLinks:
     """The addresses of a job."""
     base, where = f"/jobs/{found.id}", {"batch": found.batch}
     return JobLinks(
@@ -301,6 +312,7 @@ def job_links(found: Found, token: str | None, has_video: bool) -> JobLinks:
         result=tokens(f"{base}/result", token, **where) if has_video else None,
         stream=tokens(f"{base}/result", token, **where, stream="1") if has_video else None,
         curves=tokens(f"{base}/curves", None, **where) if has_video else None,
+        manifest=tokens(f"{base}/manifest", None, **where) if has_ended else None,
     )
 
 
@@ -331,7 +343,7 @@ def job_answer(found: Found, standing: Standing, token: str | None) -> JobAnswer
         cost=CostAnswer(**manifest.cost.model_dump(exclude={"price_per_hour"}))
         if manifest and manifest.cost
         else None,
-        links=job_links(found, token, row.state == "done"),
+        links=job_links(found, token, has_ended=manifest is not None, has_video=row.state == "done"),
     )
 
 

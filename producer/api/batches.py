@@ -42,11 +42,11 @@ from producer.api.bodies import (
 from producer.api.desk import Asking, AtDesk, Desk
 from producer.api.problems import documented
 from producer.api.repeats import once
+from producer.api.rows import Wanted, WantedRows
 from producer.api.totals import Listed
 from producer.batches import owned
 from producer.cancel import cancel_rows
 from producer.requeue import requeue_rows
-from producer.status import STATES, RowState
 from producer.submit import Submission
 
 router = APIRouter(tags=["batches"])
@@ -157,14 +157,11 @@ async def batch(
     batch: str,
     desk: AtDesk,
     owner: Asking,
-    state: Annotated[
-        list[RowState] | None, Query(description=f"Only rows in one of these: {', '.join(STATES)}.")
-    ] = None,
+    wanted: WantedRows,
     offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_ROWS)] = PAGE_ROWS,
 ) -> BatchAnswer:
     """Counts and totals of all of its rows, and a page of those that are asked for."""
-    wanted = frozenset(state) if state else None
 
     def look() -> BatchAnswer:
         return _batch_answer(desk, owner, desk.batches.find(owner, batch), wanted, offset, limit)
@@ -173,13 +170,13 @@ async def batch(
 
 
 def _batch_answer(
-    desk: Desk, owner: str | None, listed: Listed, wanted: frozenset[RowState] | None, offset: int, limit: int
+    desk: Desk, owner: str | None, listed: Listed, wanted: Wanted, offset: int, limit: int
 ) -> BatchAnswer:
     status, _ = desk.batches.look(listed)
     head = desk.batches.head(owner, listed)
-    rows = [row for row in status.rows if wanted is None or row.state in wanted]
+    rows = wanted.of(status.rows)
     following = offset + limit
-    more = [("state", each) for each in sorted(wanted or ())] + [("offset", following), ("limit", limit)]
+    more = [*wanted.query(), ("offset", str(following)), ("limit", str(limit))]
     return BatchAnswer(
         **dict(head),
         live=status.live,

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from contract.errors import NotFound, NotReady, RangeUnsatisfiable, StoreUnavailable
 from contract.job import Source
-from contract.manifest import Curves
+from contract.manifest import Curves, Manifest
 from contract.storage import StoredObject
 from producer.api.desk import Asking, AtDesk, BatchQuery, Desk
 from producer.api.kinds import kind_of
@@ -130,6 +130,21 @@ async def curves(job: str, desk: AtDesk, owner: Asking, batch: BatchQuery = None
     if body is None:
         raise NotReady("the job has no curves: it has no video yet, or its sync could not be checked")
     return Response(body, media_type="application/json")
+
+
+@router.get(
+    "/jobs/{job}/manifest",
+    response_model=Manifest,
+    responses=documented(NotFound, NotReady, StoreUnavailable),
+    summary="All that is known of a job that has ended",
+)
+async def manifest(job: str, desk: AtDesk, owner: Asking, batch: BatchQuery = None) -> Response:
+    """What was made, from what, by what, how well and at what cost; or why not."""
+    found = await desk.lookup.job(owner, job, batch)
+    ended = (await desk.lookup.standing(found)).manifest
+    if ended is None:
+        raise NotReady("the job has no manifest: it has not ended")
+    return Response(ended.model_dump_json(), media_type="application/json")
 
 
 @router.get(

@@ -13,7 +13,7 @@ from contract.errors import NotFound
 from contract.ledger import ENDED, Ledger
 from contract.storage import Storage
 from contract.summary import Summary
-from producer.api.answers import BatchHead, TotalsAnswer, batch_links
+from producer.api.answers import BatchHead, FirstAnswer, TotalsAnswer, batch_links
 from producer.api.lookup import Recent
 from producer.batches import MANIFEST_LIMIT, OWNED, batch_rows, manifests, of_this_version, owned
 from producer.status import BatchStatus, BatchView, RowState
@@ -22,8 +22,17 @@ LOOK_SECONDS = 0.5
 """A batch is looked at so often at most, however many ask."""
 VIEWS = 8
 """Batches in motion that a process keeps in mind."""
-OWNERS = 50_000
+FIRSTS = 50_000
 THREADS = 16
+
+
+@dataclass(frozen=True)
+class First:
+    """The first row of a batch, which never changes, and whose it is."""
+
+    owner: str | None
+    job: str
+    row: str
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class Batches:
         self._storage = storage
         self._ledger = ledger
         self._currency = currency
-        self._owners: Recent[str, str | None] = Recent(OWNERS, 0, lambda _: True)
+        self._firsts: Recent[str, First | None] = Recent(FIRSTS, 0, lambda _: True)
         self._moving: OrderedDict[tuple[str, str | None], Moving] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -83,17 +92,21 @@ class Batches:
         return Listed(name, rows.modified, has_summary, note.etag if note else None)
 
     def _owner(self, name: str) -> str | None:
-        """Whose it is, which never changes.
+        first = self._first(name)
+        return first.owner if first else None
+
+    def _first(self, name: str) -> First | None:
+        """Its first row.
 
         Raises:
             NotFound: there is no such batch.
         """
         with self._lock:
-            if known := self._owners.get(name):
+            if known := self._firsts.get(name):
                 return known[0]
-        first = next(batch_rows(self._storage, name), None)
+        row = next(batch_rows(self._storage, name), None)
         with self._lock:
-            return self._owners.put(name, first.job.owner if first else None)
+            return self._firsts.put(name, First(row.job.owner, row.job.id, row.id) if row else None)
 
     def head(self, owner: str | None, listed: Listed) -> BatchHead:
         """A batch in one line: of one that has ended from its summary, else row by row."""
@@ -111,9 +124,11 @@ class Batches:
         counts: dict[RowState, int],
         totals: TotalsAnswer,
     ) -> BatchHead:
+        first = self._first(listed.name)
         return BatchHead(
             id=listed.name,
             name=listed.name.removeprefix(owned(owner, "")),
+            first=FirstAnswer(id=first.job, row=first.row) if first else None,
             created=listed.created.isoformat(),
             rows=rows,
             ended=counts.keys() <= ENDED,

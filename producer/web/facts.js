@@ -12,7 +12,7 @@ export function headline(job, manifest) {
   return facts([
     ["Sync check", ...syncWords(result.sync)],
     ["Frames", count(result.frames), result.frames_without_face ? `${count(result.frames_without_face)} without a face: passed through` : "a face in every one"],
-    ["Picture", `${result.width} × ${result.height}`, `${rate(result.fps)} frames a second, ${span(result.duration_seconds)}`],
+    ["Picture", `${result.width} × ${result.height}`, `${rate(result.fps)} fps, ${span(result.duration_seconds)}`],
     ["Time taken", span(taken), taken ? `${(result.duration_seconds / taken).toFixed(1)} × real time` : ""],
     ["Cost", cost ? money(cost.amount, cost.currency) : NOTHING, cost ? `${span(cost.seconds)} of a worker` : ""],
     ["Drawn by", result.engine, result.device ?? ""],
@@ -52,7 +52,7 @@ export function requestFacts({ request, id, batch, row }) {
   return facts([
     ["Video", name(fileName(request.video), { title: request.video })], ["Audio", name(fileName(request.audio), { title: request.audio })],
     ...named, ["Priority", request.priority], ["Time limit", request.time_limit_seconds ? span(request.time_limit_seconds) : null],
-    ["Row", name(row)], ["Batch", name(batch)], ["Job", el("code", { class: "id" }, id)],
+    ["Row", name(row)], ["Batch", name(batch, { class: "id" })], ["Job", el("code", { class: "id" }, id)],
   ]);
 }
 

@@ -19,11 +19,11 @@ const WORDS = {
   mask: ["Mask", "MuseTalk: mesh, or upstream's own bisenet"],
 };
 const VALUES = {
-  bounce: "bounce: forward, backward, …",
-  loop: "loop: from the start again",
-  freeze: "freeze: hold the last frame",
-  cut: "cut: end with the shorter",
-  silence: "silence: keep the whole video",
+  bounce: "bounce: to and fro",
+  loop: "loop: from the start",
+  freeze: "freeze: last frame",
+  cut: "cut: to the shorter",
+  silence: "silence: all video",
   left: "leftmost",
   right: "rightmost",
 };
@@ -66,7 +66,7 @@ function labelled(name, control) {
 function input(name, schema, changed) {
   const attributes = { id: `option-${name}`, name, onchange: changed };
   const choices = choicesOf(name, schema);
-  if (choices) return el("select", attributes, choices.map(([value, text]) => el("option", { value }, text)));
+  if (choices) return el("select", attributes, choices.map(([value, text]) => el("option", { value, selected: value === "" }, text)));
   const parts = schema.anyOf ?? [schema];
   const number = parts.find((each) => each.type === "number" || each.type === "integer");
   if (!number) return el("input", { ...attributes, type: "text", maxlength: schema.maxLength, dir: "auto" });

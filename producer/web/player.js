@@ -45,9 +45,8 @@ export class Player {
       SPEEDS.map((each) => el("option", { value: each, selected: each === 1 }, `${each} ×`)));
     return el("div", { class: "transport" },
       this.button, button("−1", "One frame back", () => this.step(-1)), button("+1", "One frame on", () => this.step(1)), this.now,
-      el("label", { for: "speed" }, "Speed"), rates,
-      el("span", { class: "sound", role: "group", "aria-label": "Sound" }, this.mute("Source", this.source), this.mute("Result", this.result)),
-      el("small", { class: "hint keys" }, "Space plays, arrows step a frame, with Shift a second"));
+      el("label", { class: "speed" }, "Speed", rates),
+      el("span", { class: "sound", role: "group", "aria-label": "Sound" }, this.mute("Source", this.source), this.mute("Result", this.result)));
   }
 
   mute(title, video) {
@@ -65,7 +64,8 @@ export class Player {
     }));
     return el("div", { class: "timeline" },
       el("div", { class: "plot" }, curves ? plot(curves) : null, this.playhead, this.range), axis,
-      el("ul", { class: "legend" }, curves ? legend(curves).map(([kind, text]) => el("li", { class: kind }, text)) : el("li", {}, "Lips and loudness were not compared.")));
+      el("ul", { class: "legend" }, curves ? legend(curves).map(([kind, text]) => el("li", { class: kind }, text)) : el("li", {}, "Lips and loudness were not compared."),
+        el("li", { class: "keys" }, "Space plays, arrows step a frame, with Shift a second")));
   }
 
   listen() {

@@ -5,6 +5,7 @@ import { isImage, onDrop, secondsOf, sorted } from "./drop.js";
 import { announce, el, name, say } from "./elements.js";
 import { columns, optionFields } from "./options.js";
 import { tableForm } from "./submittable.js";
+import { wave } from "./wave.js";
 import { jobHash, money, percent, size, span } from "./words.js";
 
 const WELLS = {
@@ -80,7 +81,9 @@ class NewJob {
     const { node, picture, what } = this.wells[part];
     node.classList.add("full");
     what.replaceChildren(name(file.name, { class: "file" }), ` ${size(file.size)}`);
+    picture.replaceChildren();
     if (part === "video") this.preview(picture, file);
+    else wave(file).then((drawing) => drawing && this.files[part] === told && picture.replaceChildren(drawing));
     announce(`${WELLS[part][0]}: ${file.name}`);
     this.ready();
     told.seconds = isImage(file.name) ? null : await secondsOf(file, this.signal);

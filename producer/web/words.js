@@ -94,9 +94,9 @@ export function when(iso) {
   return iso ? moment.format(new Date(iso)) : NOTHING;
 }
 
-/** The file's own name in an address. */
+/** The file's own name in an address; of what lies under its content's hash, the beginning of that. */
 export function fileName(address) {
-  return address.slice(address.lastIndexOf("/") + 1);
+  return address.slice(address.lastIndexOf("/") + 1).replace(/^([0-9a-f]{12})[0-9a-f]{52}/, "$1…");
 }
 
 /** Where a person goes to see a job. */
