@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from contract.weburl import shown
+
 PIPELINE_VERSION = 3
 """Part of every job's identity. Raise it when the same inputs would give other pictures."""
 
@@ -40,13 +42,13 @@ class Boundary(BaseModel):
 
 
 class Source(Boundary):
-    """One input in the store.
+    """One input: an object of a store, or what lies at a URL.
 
     `sha256` is known for what was uploaded from a local file, `etag` for what was checked at submission.
-    With neither, the key alone is the identity (see docs/decisions.md, "Pinning inputs").
+    With neither, the key or URL alone is the identity (see docs/decisions.md, "Pinning inputs" and "URLs").
     """
 
-    uri: Annotated[str, StringConstraints(pattern=r"^s3://[^/]+/.+$")]
+    uri: Annotated[str, StringConstraints(pattern=r"^(s3://[^/]+/.+|https?://\S+)$")]
     sha256: Sha256 | None = None
     etag: str | None = None
 
@@ -54,6 +56,11 @@ class Source(Boundary):
     def identity(self) -> str:
         """What makes two sources the same: the content where it is known, else the address and version."""
         return f"sha256:{self.sha256}" if self.sha256 else f"{self.uri}#{self.etag or ''}"
+
+    @property
+    def shown(self) -> str:
+        """The address as people and logs may see it."""
+        return shown(self.uri)
 
 
 class JobOptions(Boundary):
@@ -90,6 +97,11 @@ class Job(Boundary):
     weights: str = ENGINES["preview"]
     nonce: str | None = None
     """Set by --force: makes the same work a new job."""
+
+    def without_secrets(self) -> Self:
+        """The job as manifests tell of it: without the queries of URLs. Its id is not that of the job."""
+        video, audio = (each.model_copy(update={"uri": each.shown}) for each in (self.video, self.audio))
+        return self.model_copy(update={"video": video, "audio": audio})
 
     @property
     def id(self) -> str:

@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     """Up to this many s3:// inputs, `submit` checks each and pins its ETag."""
 
     # Inputs
+    allow_http: bool = False
+    """URLs may be http://, too: whoever sits in between reads and changes what they bring."""
+    url_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1800.0
+    """Longest time that the fetching of one URL may take."""
     max_input_bytes: Annotated[int, Field(gt=0)] = 16 * GIB
     max_pixels: Annotated[int, Field(gt=0)] = 4096 * 2304
     max_seconds: Annotated[float, Field(gt=0)] = 4 * 3600.0

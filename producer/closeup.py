@@ -88,7 +88,7 @@ def _handling(row: Row) -> str:
 
 def _input(source: Source, record: InputRecord | None) -> Text:
     """Where it lies, and what was read there."""
-    text = Text(source.uri)
+    text = Text(source.shown)
     facts = record.facts if record else None
     figures = [f"{record.bytes / 1e6:,.1f} MB"] if record else []
     if facts:

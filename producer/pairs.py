@@ -9,6 +9,7 @@ from typing import TypeVar
 from contract.errors import BadRequest, Fault, InputRejected
 from contract.job import JobOptions, Priority
 from contract.settings import Settings
+from contract.weburl import is_web
 from producer.cells import Place, id_of, made_id, options_of, place_of, priority_of, time_limit_of
 from producer.table import OPTIONS, Record, read_table
 
@@ -145,7 +146,6 @@ def _file_name(row: str) -> str:
 
 
 def _stored(line: int, video: Place | None, audio: Place | None) -> Iterator[Mention]:
-    if isinstance(video, str):
-        yield Mention(line, "video", video)
-    if isinstance(audio, str):
-        yield Mention(line, "audio", audio)
+    for column, place in (("video", video), ("audio", audio)):
+        if isinstance(place, str) and not is_web(place):
+            yield Mention(line, column, place)

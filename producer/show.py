@@ -110,7 +110,7 @@ class JobView:
             "row": self.row,
             "state": self.state,
             "live": self.live,
-            "request": self.job.model_dump(mode="json") if self.job else None,
+            "request": self.job.without_secrets().model_dump(mode="json") if self.job else None,
             "priority": self.asked.priority if self.asked else None,
             "time_limit_seconds": self.asked.time_limit_seconds if self.asked else None,
             "progress": asdict(self.progress) if self.progress else None,

@@ -3,6 +3,7 @@
 import copy
 import os
 import secrets
+import socket
 
 import pytest
 
@@ -12,6 +13,7 @@ from contract.ledger import Ledger
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.local import LocalStack, valkey_program, weed_program
+from tests.site import Resolver, Running, make_authority
 from worker import weights
 
 
@@ -83,3 +85,23 @@ def ledger(settings):
 def app(settings):
     with make_app(settings) as celery:
         yield celery
+
+
+@pytest.fixture(scope="session")
+def _authority(tmp_path_factory):
+    return make_authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def resolver(monkeypatch):
+    """What names mean in this test: nothing leaves the machine."""
+    made = Resolver()
+    monkeypatch.setattr(socket, "getaddrinfo", made)
+    return made
+
+
+@pytest.fixture
+def site(_authority, resolver):
+    """A web server of the outside, at https://media.example."""
+    with Running(_authority) as running:
+        yield running

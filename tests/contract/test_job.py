@@ -114,10 +114,27 @@ def test_a_row_s_name_may_have_any_letters(name):
     assert Row(id=name, job=JOB).id == name
 
 
-@pytest.mark.parametrize("uri", ["", "/etc/passwd", "https://host/key", "s3://", "s3://bucket", "s3:///key"])
-def test_a_source_lies_in_a_bucket(uri):
+@pytest.mark.parametrize(
+    "uri",
+    ["", "/etc/passwd", "file:///key", "https://", "https://host/a b", "s3://", "s3://bucket", "s3:///key"],
+)
+def test_a_source_lies_in_a_bucket_or_at_a_url(uri):
     with pytest.raises(ValidationError, match="uri"):
         Source(uri=uri)
+
+
+def test_a_url_is_its_own_identity_with_its_query():
+    first, second = (Source(uri=f"https://host/v.mp4?version={number}") for number in (1, 2))
+    assert first.identity != second.identity
+    assert Job(video=first, audio=AUDIO).id != Job(video=second, audio=AUDIO).id
+
+
+def test_what_is_told_of_a_job_has_no_queries_of_urls():
+    job = Job(video=Source(uri="https://host/v.mp4?sig=hunter2"), audio=AUDIO)
+    told = job.without_secrets()
+    assert told.video.uri == job.video.shown == "https://host/v.mp4"
+    assert "hunter2" not in told.model_dump_json()
+    assert JOB.without_secrets() == JOB
 
 
 def test_a_time_limit_is_no_part_of_the_work_and_rows_without_one_keep_their_bytes():
