@@ -35,6 +35,10 @@ RowId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r
 """The output's name: any letters, no slash, no control character."""
 
 
+WebAddress = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+"""A URL. Where it may lead is looked at when it is read (`contract/weburl.py`) and when it is reached."""
+
+
 class Boundary(BaseModel):
     """What crosses a process or lies in the bucket: frozen, and unknown fields fail."""
 
@@ -126,6 +130,8 @@ class Row(Boundary):
     priority: Priority = "normal"
     time_limit_seconds: TimeLimit | None = Field(default=None, exclude_if=lambda limit: limit is None)
     """Of this job; None: the setting's. Left out where it is None, so that rows of before have the same bytes."""
+    webhook_url: WebAddress | None = Field(default=None, exclude_if=lambda url: url is None)
+    """Who wants to hear that the row has ended; no part of the work. Left out where it is None, likewise."""
 
 
 class Delivery(Boundary):

@@ -6,6 +6,7 @@ INPUTS = "inputs/"
 OUTPUTS = "outputs/"
 PREPARED = "prepared/"
 DEAD = "dead/"
+WEBHOOKS = "webhooks/"
 
 
 def rows(batch: str) -> str:
@@ -74,3 +75,23 @@ def segments(job: str, name: str = "") -> str:
 def dead(batch: str, row: str = "") -> str:
     """The index of a batch's failed rows: one small object each. Without a row: its folder."""
     return f"{DEAD}{batch}/{row}"
+
+
+def webhook(batch: str) -> str:
+    """Who wants to hear that a batch has ended; put by `submit` before the rows."""
+    return f"{BATCHES}{batch}/webhook.json"
+
+
+def event(state: str, batch: str, row: str | None, event: str) -> str:
+    """One event for a webhook: of a row, or without one of the batch itself."""
+    return f"{events(state, batch, row)}{event}.json"
+
+
+def events(state: str, batch: str = "", row: str | None = None) -> str:
+    """The folder of the events that are pending, delivered or failed: all of them, those of a batch, those of a row."""
+    return f"{WEBHOOKS}{state}/" + "".join(f"{each}/" for each in (batch, row) if each)
+
+
+def told(batch: str) -> str:
+    """Until when everything of a batch has been told to webhooks; put by the sweep before it removes events."""
+    return f"{WEBHOOKS}told/{batch}.json"

@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from base64 import b64decode
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -20,6 +21,9 @@ from contract.job import EngineName
 PREFIX = "DUBLINE_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 GIB = 2**30
+WEBHOOK_PREFIX = "whsec_"
+WEBHOOK_BYTES = range(24, 65)
+"""As Standard Webhooks has them."""
 
 
 class Settings(BaseSettings):
@@ -92,6 +96,10 @@ class Settings(BaseSettings):
     price_per_hour: Annotated[float, Field(ge=0)] = 1.006
     currency: str = "USD"
 
+    # Webhooks
+    webhook_secret: SecretStr | None = None
+    """Signs what is posted, and lets receivers know it: whsec_ and 24 to 64 bytes in base64."""
+
     # Flower
     flower_user: str = "dubline"
     flower_password: SecretStr | None = None
@@ -107,6 +115,16 @@ class Settings(BaseSettings):
                 "sentinel://host:26379;sentinel://host2:26379/0?master=NAME, user and password percent-encoded"
             ) from None
         return url
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _can_sign(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not _is_webhook_secret(secret.get_secret_value()):
+            raise ValueError(
+                "it must be whsec_ and 24 to 64 bytes in base64: "
+                'echo "whsec_$(openssl rand -base64 32)" makes one'
+            )
+        return secret
 
     @classmethod
     def settings_customise_sources(
@@ -152,3 +170,11 @@ class Settings(BaseSettings):
     def price_per_second(self) -> float:
         """Price of one worker's second."""
         return self.price_per_hour / 3600
+
+
+def _is_webhook_secret(text: str) -> bool:
+    try:
+        key = b64decode(text.removeprefix(WEBHOOK_PREFIX), validate=True)
+    except ValueError:
+        return False
+    return text.startswith(WEBHOOK_PREFIX) and len(key) in WEBHOOK_BYTES

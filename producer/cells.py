@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from contract.errors import (
     BadRequest,
+    ConfigurationError,
     EmptyInput,
     InputForbidden,
     InputNotFound,
@@ -117,6 +118,24 @@ def _unreachable(text: str, error: OSError) -> BadRequest | InputNotFound | Inpu
     if isinstance(error, PermissionError):
         return InputForbidden(f"{text} may not be read by this user; see the permissions of its folders")
     return BadRequest(f"{text} cannot be read: {error.strerror}")
+
+
+def webhook_of(text: str, settings: Settings) -> str | None:
+    """Who is told of the end; an empty cell means nobody.
+
+    Raises:
+        BadRequest: it is no URL that is posted to.
+        ConfigurationError: nothing that is posted could be signed.
+    """
+    if not text:
+        return None
+    if settings.webhook_secret is None:
+        raise ConfigurationError(
+            "webhooks are signed, and there is no secret to sign with; set DUBLINE_WEBHOOK_SECRET here and for the feeder"
+        )
+    if not is_web(text):
+        raise BadRequest("is not an https:// URL")
+    return url_of(text, settings)
 
 
 def made_id(video: str, audio: str) -> str:

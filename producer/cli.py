@@ -14,8 +14,10 @@ from contract.ledger import Ledger
 from contract.settings import PREFIX, Settings
 from contract.storage import Storage
 from producer import screen, steer
+from producer.cells import webhook_of
 from producer.check import check, refuse_faults
 from producer.commands import FAILED, AsJson, Commands, console_for, tell
+from producer.deliveries import deliveries
 from producer.demo import run_demo
 from producer.doctor import examine
 from producer.estimate import estimate
@@ -61,12 +63,16 @@ def submit(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check and estimate.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Submit the good rows all the same.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Render again what has a result.")] = False,
+    webhook: Annotated[
+        str, typer.Option(metavar="URL", help="Post there when every row has ended.", show_default=False)
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Submit a CSV; the same CSV again is the same batch."""
     settings = Settings.read()
     storage = Storage(settings)
     console = console_for(as_json)
+    hook = webhook_of(webhook, settings)
     checked = check(csv, storage, settings)
     if dry_run:
         refuse_faults(checked, skip_bad)
@@ -76,7 +82,13 @@ def submit(
         return
     with UploadBar(checked, console) as bar:
         submission = submit_checked(
-            checked, storage, batch=batch, skip_bad=skip_bad, force=force, advance=bar.advance
+            checked,
+            storage,
+            batch=batch,
+            skip_bad=skip_bad,
+            force=force,
+            webhook=hook,
+            advance=bar.advance,
         )
     if not wait:
         tell(screen.submission_text(submission), asdict(submission), as_json)
@@ -113,7 +125,9 @@ def status(
         return
     view = BatchView(storage, ledger, find_batch(storage, batch))
     seen = follow(view, console_for(as_json)) if watch else view.look()
-    tell(screen.batch_table(seen), {**asdict(seen), "counts": seen.counts}, as_json)
+    sent = deliveries(storage, view.batch)
+    record = {**asdict(seen), "counts": seen.counts, "webhooks": [asdict(each) for each in sent]}
+    tell(screen.batch_table(seen, sent), record, as_json)
 
 
 @app.command()

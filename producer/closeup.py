@@ -9,7 +9,7 @@ from rich.text import Text
 
 from contract.job import Job, JobOptions, Row, Source
 from contract.manifest import InputRecord, Manifest
-from producer.screen import clock, count, state_text, trouble_text
+from producer.screen import clock, count, delivery_text, state_text, trouble_text
 from producer.show import AttemptView, JobView, LogLine
 from producer.status import row_status
 
@@ -67,6 +67,8 @@ def _lines(view: JobView) -> Iterator[Fact]:
         yield from _standing(view)
     if view.segments:
         yield "kept", f"{count(view.segments, 'finished segment')}, for the attempt that goes on from there"
+    for each in view.webhooks:
+        yield "webhook", Text(f"{each.type} to {each.url}: ").append(delivery_text(each))
 
 
 def _request(job: Job, manifest: Manifest | None) -> Iterator[Fact]:

@@ -10,7 +10,7 @@ from contract.errors import BadRequest, Fault, InputRejected
 from contract.job import JobOptions, Priority
 from contract.settings import Settings
 from contract.weburl import is_web
-from producer.cells import Place, id_of, made_id, options_of, place_of, priority_of, time_limit_of
+from producer.cells import Place, id_of, made_id, options_of, place_of, priority_of, time_limit_of, webhook_of
 from producer.table import OPTIONS, Record, read_table
 
 T = TypeVar("T")
@@ -29,6 +29,8 @@ class Pair:
     priority: Priority
     time_limit_seconds: float | None = None
     """Of one attempt; None: the setting's."""
+    webhook_url: str | None = None
+    """Who is told that it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +103,11 @@ class _Rows:
         trial.faults += [Fault(record.line, problem) for problem in problems]
         priority = trial.value("", priority_of, cells.get("priority", ""))
         limit = trial.value("", time_limit_of, cells.get("time_limit", ""))
+        webhook = trial.value("webhook_url ", self._webhook, cells.get("webhook_url", ""))
         # an id made of cells that mean nothing would only repeat what is wrong with them
         name = trial.value("", self._unique_id, record) if cells.get("id") or (video and audio) else None
         if video and audio and options and priority and name and not trial.faults:
-            pair = Pair(record.line, name, video, audio, options, priority, limit)
+            pair = Pair(record.line, name, video, audio, options, priority, limit, webhook)
             self.reading.pairs.append(pair)
         else:
             self.reading.faults += trial.faults
@@ -114,6 +117,9 @@ class _Rows:
         if text not in self._places:
             self._places[text] = place_of(text, self.folder, self.settings)
         return self._places[text]
+
+    def _webhook(self, text: str) -> str | None:
+        return webhook_of(text, self.settings)
 
     def _unique_id(self, record: Record) -> str:
         cells = record.cells

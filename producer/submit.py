@@ -13,6 +13,7 @@ from contract import keys
 from contract.errors import BadRequest, BatchConflict, Fault
 from contract.job import ENGINES, Job, Row, Source
 from contract.storage import Storage
+from contract.webhook import BatchWebhook
 from producer.batches import BATCH_NAME, MANIFEST_LIMIT, manifests
 from producer.cells import Place
 from producer.check import Checked, refuse_faults
@@ -45,11 +46,13 @@ def submit(
     batch: str | None = None,
     skip_bad: bool = False,
     force: bool = False,
+    webhook: str | None = None,
     advance: Advance = lambda stage, count: None,
 ) -> Submission:
     """Upload what is local, and put the batch. The same rows under the same name are the same batch.
 
-    `force` gives every job a nonce, so that work which has a result is done again.
+    `force` gives every job a nonce, so that work which has a result is done again. `webhook`, a URL of
+    `producer.cells.webhook_of`, is told when the batch has ended; another one takes the place of the one before.
 
     Raises:
         BadRequest: rows have faults and `skip_bad` is not set, or no row is good; nothing was uploaded.
@@ -67,6 +70,8 @@ def submit(
     batch = batch or _batch_name(checked.csv, rows)
     already = _is_there(storage, batch, rows)
     uploaded = upload(storage, files.values(), advance)
+    if webhook:  # before the rows: a batch may end the moment it is there
+        storage.put(keys.webhook(batch), BatchWebhook(url=webhook).model_dump_json().encode())
     if not already and storage.put_if_absent(keys.rows(batch), rows, "application/jsonl") != rows:
         raise _conflict(batch)
     ends = _unhappy_ends(storage, rows)
@@ -94,7 +99,13 @@ def _rows(checked: Checked, sources: dict[Path, Source], force: bool) -> bytes:
             weights=ENGINES[pair.options.engine],
             nonce=secrets.token_hex(8) if force else None,
         )
-        row = Row(id=pair.id, job=job, priority=pair.priority, time_limit_seconds=pair.time_limit_seconds)
+        row = Row(
+            id=pair.id,
+            job=job,
+            priority=pair.priority,
+            time_limit_seconds=pair.time_limit_seconds,
+            webhook_url=pair.webhook_url,
+        )
         body.write(row.model_dump_json(exclude_none=True).encode() + b"\n")
     return body.getvalue()
 

@@ -150,3 +150,17 @@ def test_a_time_limit_is_no_part_of_the_work_and_rows_without_one_keep_their_byt
 def test_a_time_limit_that_is_none_is_refused(seconds):
     with pytest.raises(ValidationError, match="time_limit_seconds"):
         Row(id="a", job=JOB, time_limit_seconds=seconds)
+
+
+def test_a_webhook_is_no_part_of_the_work_and_rows_without_one_keep_their_bytes():
+    told = Row(id="a", job=JOB, webhook_url="https://host/hook")
+    assert Row.model_validate_json(told.model_dump_json()) == told
+    plain = Row(id="a", job=JOB)
+    assert "webhook" not in plain.model_dump_json()
+    assert told.job.id == plain.job.id
+
+
+@pytest.mark.parametrize("url", ["", "host/hook", "ftp://host/", "https://", "https://host/a b"])
+def test_a_webhook_that_is_no_url_is_refused(url):
+    with pytest.raises(ValidationError, match="webhook_url"):
+        Row(id="a", job=JOB, webhook_url=url)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from contract.errors import BadRequest, InputNotFound
+from contract.errors import BadRequest, ConfigurationError, InputNotFound
 from contract.job import JobOptions
 from contract.settings import Settings
 from producer.pairs import read_pairs
@@ -357,3 +357,43 @@ def test_an_id_is_not_made_of_cells_that_mean_nothing(read):
 def test_a_time_limit_is_written_in_minutes(read, cell, seconds):
     reading = read(f"{HEADER.strip()},time_limit\none,{V},{A},{cell}\n")
     assert [pair.time_limit_seconds for pair in reading.pairs] == [seconds]
+
+
+SIGNING = Settings(webhook_secret="whsec_" + "QUJD" * 8)
+
+
+def test_a_row_may_name_who_is_told_of_its_end(tmp_path):
+    path = tmp_path / "jobs.csv"
+    path.write_text(f"id,video,audio,webhook_url\none,{V},{A},https://host/hook?key=x\ntwo,{V},{A},\n")
+    reading = read_pairs(path, SIGNING)
+    assert [pair.webhook_url for pair in reading.pairs] == ["https://host/hook?key=x", None]
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("host/hook", "webhook_url is not an https:// URL"),
+        ("s3://bucket/key", "webhook_url is not an https:// URL"),
+        ("http://host/hook?hunter2", "webhook_url is an http:// URL; write https://, or set allow_http"),
+        (
+            "https://ann:hunter2@host/",
+            "webhook_url is a URL with a user or a password; give it out as a signed URL instead",
+        ),
+        ("https://host:8080/", "webhook_url is a URL with port 8080; only 443 and 80 are reached"),
+        (
+            "https://169.254.169.254/hunter2",
+            "webhook_url is a URL of an address that is not public; inside addresses are never reached",
+        ),
+    ],
+)
+def test_a_webhook_that_could_not_be_posted_to_is_a_fault(tmp_path, cell, said):
+    path = tmp_path / "jobs.csv"
+    path.write_text(f"id,video,audio,webhook_url\none,{V},{A},{cell}\n")
+    assert [str(fault) for fault in read_pairs(path, SIGNING).faults] == [f"line 2: {said}"]
+
+
+def test_without_a_secret_to_sign_with_webhooks_are_refused_in_one_sentence(tmp_path):
+    path = tmp_path / "jobs.csv"
+    path.write_text(f"id,video,audio,webhook_url\none,{V},{A},https://host/hook\n")
+    with pytest.raises(ConfigurationError, match="DUBLINE_WEBHOOK_SECRET"):
+        read_pairs(path, Settings())
