@@ -274,7 +274,8 @@ class Feeder:
                     self._ledger.finish(each.job, STATE_OF[manifest.status])
                     self._leave_window([each])
                 elif each.batch.name not in self.aside:
-                    delivery = Delivery(batch=each.batch.name, row=each.row)
+                    row = each.row.model_copy(update={"webhook_url": None})  # no worker's business
+                    delivery = Delivery(batch=each.batch.name, row=row)
                     publish(self._app, delivery, urgent=each.job in urgent)
                 unsent.popleft()
         except TemporaryFailure:
