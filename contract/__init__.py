@@ -4,7 +4,9 @@ job, manifest, summary    what is asked for, what was made of it, what became of
 errors                    what can go wrong, and whether it is tried again
 keys, storage, outputs    where everything lies in the bucket, the port to it, and the copies for people
 races                     what a store must promise
+webhook                   an event on its way to a receiver
 cancel, deadletter        a person's wish that rows be not rendered; the index of those that failed
+weburl, outside           URLs that strangers name: their shape, where they may lead, and the one way there
 address, connection       where Redis is, and how every client of it connects
 broker, ledger            the queue, and who holds a job
 queue, workers, livelog   what lies in the queue, who works, and what running jobs log: for people who look on

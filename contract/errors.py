@@ -7,11 +7,12 @@
     │   ├── BadRequest            bad_request          rows of a CSV that cannot become jobs
     │   ├── BatchConflict         batch_conflict       a batch of that name holds other rows
     │   ├── NotFound              not_found            no such batch or job
-    │   ├── InputNotFound         input_not_found      the key does not exist
-    │   ├── InputForbidden        input_forbidden      the store refuses to read the key
+    │   ├── InputNotFound         input_not_found      nothing lies at the key or URL
+    │   ├── InputForbidden        input_forbidden      the store, or the URL's server, refuses to let it be read
     │   ├── InputChanged          input_changed        the object is not the one that was submitted
     │   ├── SourceUnsupported     source_unsupported   a kind of address this version does not fetch
     │   ├── NoPartner             no_partner           half a pair in a drop folder
+    │   ├── UrlForbidden          url_forbidden        a URL that leads to where nothing may be reached
     │   ├── EmptyInput            input_empty          zero bytes
     │   ├── NotMedia              not_media            not a media file, or one without its index (moov)
     │   ├── FormatForbidden       format_forbidden     a playlist, a concat script, or a codec off the list
@@ -31,6 +32,7 @@
     ├── TemporaryFailure          temporary_failure    not the input's fault: tried again
     │   ├── StoreUnavailable      store_unavailable    S3 is away, slow or throttling
     │   ├── BrokerUnavailable     broker_unavailable   Redis is away
+    │   ├── SourceUnavailable     source_unavailable   the server of a URL is away, slow or breaks off
     │   ├── Preempted             preempted            this worker is being stopped: another goes on
     │   ├── ResourceExhausted     resource_exhausted   memory of the worker
     │   │   └── DiskFull          disk_full            its disk
@@ -115,13 +117,13 @@ class NotFound(InputRejected):
 
 
 class InputNotFound(InputRejected):
-    """The key does not exist."""
+    """Nothing lies at the key or URL."""
 
     code = "input_not_found"
 
 
 class InputForbidden(InputRejected):
-    """The store refuses to read the key."""
+    """The store, or the server of the URL, refuses to let it be read."""
 
     code = "input_forbidden"
 
@@ -142,6 +144,12 @@ class NoPartner(InputRejected):
     """Half a pair in a drop folder, whose other half does not come."""
 
     code = "no_partner"
+
+
+class UrlForbidden(InputRejected):
+    """A URL, or a redirect of it, leads to where nothing may be reached: an inside address, another port or scheme."""
+
+    code = "url_forbidden"
 
 
 class EmptyInput(InputRejected):
@@ -257,6 +265,12 @@ class BrokerUnavailable(TemporaryFailure):
     """Redis is away."""
 
     code = "broker_unavailable"
+
+
+class SourceUnavailable(TemporaryFailure):
+    """The server of a URL is away, slow or breaks off. It is a stranger's, so the job's attempts are counted."""
+
+    code = "source_unavailable"
 
 
 class ResourceExhausted(TemporaryFailure):

@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from contract.weburl import shown
+
 PIPELINE_VERSION = 3
 """Part of every job's identity. Raise it when the same inputs would give other pictures."""
 
@@ -35,6 +37,10 @@ RowId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r
 """The output's name: any letters, no slash, no control character."""
 
 
+WebAddress = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+"""A URL. Where it may lead is looked at when it is read (`contract/weburl.py`) and when it is reached."""
+
+
 class Boundary(BaseModel):
     """What crosses a process or lies in the bucket: frozen, and unknown fields fail."""
 
@@ -42,13 +48,13 @@ class Boundary(BaseModel):
 
 
 class Source(Boundary):
-    """One input in the store.
+    """One input: an object of a store, or what lies at a URL.
 
     `sha256` is known for what was uploaded from a local file, `etag` for what was checked at submission.
-    With neither, the key alone is the identity (see docs/decisions.md, "Pinning inputs").
+    With neither, the key or URL alone is the identity (see docs/decisions.md, "Pinning inputs" and "URLs").
     """
 
-    uri: Annotated[str, StringConstraints(pattern=r"^s3://[^/]+/.+$")]
+    uri: Annotated[str, StringConstraints(pattern=r"^(s3://[^/]+/.+|https?://\S+)$")]
     sha256: Sha256 | None = None
     etag: str | None = None
 
@@ -56,6 +62,11 @@ class Source(Boundary):
     def identity(self) -> str:
         """What makes two sources the same: the content where it is known, else the address and version."""
         return f"sha256:{self.sha256}" if self.sha256 else f"{self.uri}#{self.etag or ''}"
+
+    @property
+    def shown(self) -> str:
+        """The address as people and logs may see it."""
+        return shown(self.uri)
 
 
 class JobOptions(Boundary):
@@ -95,6 +106,11 @@ class Job(Boundary):
     owner: Owner | None = Field(default=None, exclude_if=lambda owner: owner is None)
     """Whose key of the HTTP API asked for it: keys never share a job. Left out where it is None, as in rows of before."""
 
+    def without_secrets(self) -> Self:
+        """The job as manifests tell of it: without the queries of URLs. Its id is not that of the job."""
+        video, audio = (each.model_copy(update={"uri": each.shown}) for each in (self.video, self.audio))
+        return self.model_copy(update={"video": video, "audio": audio})
+
     @property
     def id(self) -> str:
         """SHA-256 of the canonical request, as 64 hexadecimal digits."""
@@ -120,6 +136,8 @@ class Row(Boundary):
     priority: Priority = "normal"
     time_limit_seconds: TimeLimit | None = Field(default=None, exclude_if=lambda limit: limit is None)
     """Of this job; None: the setting's. Left out where it is None, so that rows of before have the same bytes."""
+    webhook_url: WebAddress | None = Field(default=None, exclude_if=lambda url: url is None)
+    """Who wants to hear that the row has ended; no part of the work. Left out where it is None, likewise."""
 
 
 class Delivery(Boundary):

@@ -9,9 +9,10 @@ DEAD = "dead/"
 CLAIMS = "drop-ledger/"
 MOVES = "drop-archive/"
 REPEATS = "repeats/"
+WEBHOOKS = "webhooks/"
 SELFTEST = "selftest/"
 """Where the store's self-test races; what lies there was left by one that was killed."""
-OURS = (BATCHES, JOBS, INPUTS, OUTPUTS, PREPARED, DEAD, CLAIMS, MOVES, REPEATS, SELFTEST)
+OURS = (BATCHES, JOBS, INPUTS, OUTPUTS, PREPARED, DEAD, CLAIMS, MOVES, REPEATS, SELFTEST, WEBHOOKS)
 """Where people put nothing of their own."""
 
 
@@ -101,3 +102,23 @@ def claim(drop: str) -> str:
 def move(drop: str) -> str:
     """What is on its way from a drop folder into its archive; deleted when it has arrived."""
     return f"{MOVES}{drop}.json"
+
+
+def webhook(batch: str) -> str:
+    """Who wants to hear that a batch has ended; put by `submit` before the rows."""
+    return f"{BATCHES}{batch}/webhook.json"
+
+
+def event(state: str, batch: str, row: str | None, event: str) -> str:
+    """One event for a webhook: of a row, or without one of the batch itself."""
+    return f"{events(state, batch, row)}{event}.json"
+
+
+def events(state: str, batch: str = "", row: str | None = None) -> str:
+    """The folder of the events that are pending, delivered or failed: all of them, those of a batch, those of a row."""
+    return f"{WEBHOOKS}{state}/" + "".join(f"{each}/" for each in (batch, row) if each)
+
+
+def told(batch: str) -> str:
+    """Until when everything of a batch has been told to webhooks; put by the sweep before it removes events."""
+    return f"{WEBHOOKS}told/{batch}.json"

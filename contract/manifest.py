@@ -29,6 +29,7 @@ class InputRecord(Boundary):
     """One input as it was read."""
 
     uri: str
+    """Of a URL without its query, which may be a secret."""
     bytes: int
     sha256: Sha256
     etag: str | None = None
@@ -175,6 +176,7 @@ class _Heading(Boundary):
     batch: str
     row: str
     job: Job
+    """Without the queries of URLs: `job_id` is the id of the job as it was asked for."""
     attempt: Attempt
     error: ErrorRecord | None = None
     log_key: str | None = None

@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from base64 import b64decode
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -21,6 +22,9 @@ from contract.job import EngineName
 PREFIX = "DUBLINE_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 GIB = 2**30
+WEBHOOK_PREFIX = "whsec_"
+WEBHOOK_BYTES = range(24, 65)
+"""As Standard Webhooks has them."""
 
 EncoderChoice = Literal["auto", "x264", "nvenc"]
 
@@ -82,6 +86,10 @@ class Settings(BaseSettings):
     """Up to this many s3:// inputs, `submit` checks each and pins its ETag."""
 
     # Inputs
+    allow_http: bool = False
+    """URLs may be http://, too: whoever sits in between reads and changes what they bring."""
+    url_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1800.0
+    """Longest time that the fetching of one URL may take."""
     max_input_bytes: Annotated[int, Field(gt=0)] = 16 * GIB
     max_pixels: Annotated[int, Field(gt=0)] = 4096 * 2304
     max_seconds: Annotated[float, Field(gt=0)] = 4 * 3600.0
@@ -122,6 +130,10 @@ class Settings(BaseSettings):
     api_buckets: Words = ()
     """Buckets whose objects a key may name as inputs, beside what it uploads; without keys: any."""
 
+    # Webhooks
+    webhook_secret: SecretStr | None = None
+    """Signs what is posted, and lets receivers know it: whsec_ and 24 to 64 bytes in base64."""
+
     # Flower
     flower_user: str = "dubline"
     flower_password: SecretStr | None = None
@@ -137,6 +149,16 @@ class Settings(BaseSettings):
                 "sentinel://host:26379;sentinel://host2:26379/0?master=NAME, user and password percent-encoded"
             ) from None
         return url
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _can_sign(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not _is_webhook_secret(secret.get_secret_value()):
+            raise ValueError(
+                "it must be whsec_ and 24 to 64 bytes in base64: "
+                'echo "whsec_$(openssl rand -base64 32)" makes one'
+            )
+        return secret
 
     @classmethod
     def settings_customise_sources(
@@ -182,3 +204,11 @@ class Settings(BaseSettings):
     def price_per_second(self) -> float:
         """Price of one worker's second."""
         return self.price_per_hour / 3600
+
+
+def _is_webhook_secret(text: str) -> bool:
+    try:
+        key = b64decode(text.removeprefix(WEBHOOK_PREFIX), validate=True)
+    except ValueError:
+        return False
+    return text.startswith(WEBHOOK_PREFIX) and len(key) in WEBHOOK_BYTES

@@ -52,7 +52,7 @@ class Canceller:
             job_id=row.job.id,
             batch=cancelled.batch,
             row=row.id,
-            job=row.job,
+            job=row.job.without_secrets(),
             attempt=Attempt(id=secrets.token_hex(8), number=0, host=platform.node(), started=now, ended=now),
             error=ErrorRecord.of(Cancelled("cancelled before a worker had begun, or between two attempts")),
         )

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from contract.errors import (
     BadRequest,
+    ConfigurationError,
     EmptyInput,
     InputForbidden,
     InputNotFound,
@@ -19,10 +20,11 @@ from contract.errors import (
 )
 from contract.job import JobOptions, Priority, RowId
 from contract.settings import Settings
+from contract.weburl import Reach, UrlFault, WebUrl, is_web, shown
 from producer.table import OPTIONS
 
 Place = Path | str
-"""Where an input lies: a file of this machine, or the `s3://bucket/key` of a stored object."""
+"""Where an input lies: a file of this machine, the `s3://bucket/key` of a stored object, or an `https://` URL."""
 
 MAX_ID_BYTES = 200
 """With its suffixes an id stays under the 255 bytes that file systems allow a name."""
@@ -38,20 +40,23 @@ _ROW_ID: TypeAdapter[str] = TypeAdapter(RowId)
 
 
 def place_of(text: str, folder: Path, settings: Settings) -> Place:
-    """Where an input lies. Relative paths start at `folder`; local files are looked at, stored objects are not.
+    """Where an input lies. Relative paths start at `folder`; local files are looked at, stored objects and URLs are not.
 
     Raises:
         InputRejected: its class says what is wrong.
     """
     if not text:
         raise BadRequest("is empty")
+    if is_web(text):
+        return url_of(text, settings)
     if _CONTROL.search(text):
         raise BadRequest(f"{text!r} contains a control character")
     scheme = _SCHEME.match(text)
     if scheme is None:
         return _local(folder / text, text, settings)
     if scheme[1] != "s3":
-        raise SourceUnsupported(_not_fetched(text, scheme[1]))
+        kinds = "a path, s3://bucket/key or https://host/path"
+        raise SourceUnsupported(f"{text}: {scheme[1]}:// is not supported; write {kinds}")
     return _stored(text)
 
 
@@ -60,10 +65,16 @@ def has_scheme(text: str) -> bool:
     return _SCHEME.match(text) is not None
 
 
-def _not_fetched(text: str, scheme: str) -> str:
-    if scheme.lower() in ("http", "https"):
-        return f"{text}: this version does not fetch {scheme}; download the file, or put it into S3 and write s3://bucket/key"
-    return f"{text}: {scheme}:// is not supported; write a path or s3://bucket/key"
+def url_of(text: str, settings: Settings) -> str:
+    """The URL, in a shape that is fetched from or posted to. Nobody is asked whether there is anything.
+
+    Raises:
+        BadRequest: it is none. Nothing of it is shown, for it may hold a secret.
+    """
+    try:
+        return WebUrl.parse(text, Reach(http=settings.allow_http)).text
+    except UrlFault as fault:
+        raise BadRequest(str(fault)) from fault
 
 
 def _stored(address: str) -> str:
@@ -114,9 +125,27 @@ def _unreachable(text: str, error: OSError) -> BadRequest | InputNotFound | Inpu
     return BadRequest(f"{text} cannot be read: {error.strerror}")
 
 
+def webhook_of(text: str, settings: Settings) -> str | None:
+    """Who is told of the end; an empty cell means nobody.
+
+    Raises:
+        BadRequest: it is no URL that is posted to.
+        ConfigurationError: nothing that is posted could be signed.
+    """
+    if not text:
+        return None
+    if settings.webhook_secret is None:
+        raise ConfigurationError(
+            "webhooks are signed, and there is no secret to sign with; set DUBLINE_WEBHOOK_SECRET here and for the feeder"
+        )
+    if not is_web(text):
+        raise BadRequest("is not an https:// URL")
+    return url_of(text, settings)
+
+
 def made_id(video: str, audio: str) -> str:
     """The id of a row that has none: its two stems."""
-    return f"{PurePosixPath(video).stem}-{PurePosixPath(audio).stem}"
+    return f"{PurePosixPath(shown(video)).stem}-{PurePosixPath(shown(audio)).stem}"
 
 
 def id_of(text: str) -> str:

@@ -18,8 +18,10 @@ from contract.storage import Storage
 from contract.workers import Roster
 from producer import screen, steer
 from producer.api.cli import api, keys
+from producer.cells import webhook_of
 from producer.check import check, refuse_faults
 from producer.commands import FAILED, AsJson, Commands, console_for, tell
+from producer.deliveries import deliveries
 from producer.demo import run_demo
 from producer.doctor import examine
 from producer.estimate import estimate
@@ -69,12 +71,16 @@ def submit(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check and estimate.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Submit the good rows all the same.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Render again what has a result.")] = False,
+    webhook: Annotated[
+        str, typer.Option(metavar="URL", help="Post there when every row has ended.", show_default=False)
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Submit a CSV; the same CSV again is the same batch."""
     settings = Settings.read()
     storage = Storage(settings)
     console = console_for(as_json)
+    hook = webhook_of(webhook, settings)
     checked = check(csv, storage, settings)
     if dry_run:
         refuse_faults(checked, skip_bad)
@@ -84,7 +90,13 @@ def submit(
         return
     with UploadBar(checked, console) as bar:
         submission = submit_checked(
-            checked, storage, batch=batch, skip_bad=skip_bad, force=force, advance=bar.advance
+            checked,
+            storage,
+            batch=batch,
+            skip_bad=skip_bad,
+            force=force,
+            webhook=hook,
+            advance=bar.advance,
         )
     if not wait:
         tell(screen.submission_text(submission), asdict(submission), as_json)
@@ -122,7 +134,7 @@ def status(
     else:
         storage = Storage(settings)
         view = BatchView(storage, Ledger(settings), find_batch(storage, batch), Roster(settings))
-        _status_of_one(view, watch, as_json)
+        _status_of_one(view, storage, watch, as_json)
 
 
 def _status_of_all(settings: Settings, watch: bool, as_json: bool) -> None:
@@ -149,14 +161,16 @@ def _tell_all(scene: Scene, settings: Settings, as_json: bool) -> None:
     tell(shown, {**record, "drop": drop}, as_json)
 
 
-def _status_of_one(view: BatchView, watch: bool, as_json: bool) -> None:
+def _status_of_one(view: BatchView, storage: Storage, watch: bool, as_json: bool) -> None:
     console = console_for(as_json)
     if watch and as_json:
         for seen in looks(view):
             tell(Text(), seen.record(), as_json)
-    else:
-        seen = follow(view, console) if watch else view.look()
-        tell(batch_picture(seen, console.width), seen.record(), as_json)
+        return
+    seen = follow(view, console) if watch else view.look()
+    sent = deliveries(storage, view.batch)
+    record = {**seen.record(), "webhooks": [asdict(each) for each in sent]}
+    tell(batch_picture(seen, console.width, sent), record, as_json)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from rich.text import Text
 from contract.job import Job, JobOptions, Row, Source
 from contract.manifest import InputRecord, Manifest
 from producer.logs import AttemptLog
-from producer.screen import clock, count, state_text, trouble_text
+from producer.screen import clock, count, delivery_text, state_text, trouble_text
 from producer.show import AttemptView, JobView, LogLine, log_line
 from producer.status import row_status
 
@@ -68,6 +68,8 @@ def _lines(view: JobView) -> Iterator[Fact]:
         yield from _standing(view)
     if view.segments:
         yield "kept", f"{count(view.segments, 'finished segment')}, for the attempt that goes on from there"
+    for each in view.webhooks:
+        yield "webhook", Text(f"{each.type} to {each.url}: ").append(delivery_text(each))
 
 
 def _request(job: Job, manifest: Manifest | None) -> Iterator[Fact]:
@@ -89,7 +91,7 @@ def _handling(row: Row) -> str:
 
 def _input(source: Source, record: InputRecord | None) -> Text:
     """Where it lies, and what was read there."""
-    text = Text(source.uri)
+    text = Text(source.shown)
     facts = record.facts if record else None
     figures = [f"{record.bytes / 1e6:,.1f} MB"] if record else []
     if facts:

@@ -43,7 +43,9 @@ from contract.storage import Storage, StoredObject
 from contract.summary import Summary
 from contract.waiting import until_it_passes
 from producer.cancelling import CancelledRow, Canceller
+from producer.courier import Courier
 from producer.openbatch import OpenBatch
+from producer.outbox import Outbox
 from producer.sweep import Sweeper, Swept
 from producer.turns import Turns
 
@@ -87,6 +89,7 @@ class _Ended:
     batch: OpenBatch
     row: str
     job: str
+    webhook_url: str | None
 
 
 class Feeder:
@@ -115,6 +118,8 @@ class Feeder:
         self._sweeper = Sweeper(storage, timedelta(days=settings.sweep_days)) if settings.sweep_days else None
         self._sweep_at = time.monotonic() + SWEEP_SECONDS * random.random()  # noqa: S311 - feeders take turns
         self._canceller = Canceller(storage, ledger, self._threads)
+        self._courier = Courier.of(settings, storage)
+        self._outbox = Outbox(storage, self._courier.tell)
 
     def run(self, stop: threading.Event) -> None:
         """Step until told to stop, or until the only batch has ended; an outage is said once and waited for.
@@ -122,6 +127,10 @@ class Feeder:
         Raises:
             ConfigurationError: a credential or a setting is wrong.
         """
+        with self._courier.running(drain=self._only is not None):
+            self._run(stop)
+
+    def _run(self, stop: threading.Event) -> None:
         waiting = False
         while not stop.is_set():
             try:
@@ -266,7 +275,8 @@ class Feeder:
                     self._ledger.finish(each.job, STATE_OF[manifest.status])
                     self._leave_window([each])
                 elif each.batch.name not in self.aside:
-                    delivery = Delivery(batch=each.batch.name, row=each.row)
+                    row = each.row.model_copy(update={"webhook_url": None})  # no worker's business
+                    delivery = Delivery(batch=each.batch.name, row=row)
                     publish(self._app, delivery, urgent=each.job in urgent)
                 unsent.popleft()
         except TemporaryFailure:
@@ -289,7 +299,7 @@ class Feeder:
             return
         ended = self._canceller.end([CancelledRow(each.batch.name, each.row) for each in self._cancelling])
         self._ended += (
-            _Ended(each.batch, each.row.id, each.job)
+            _Ended(each.batch, each.row.id, each.job, each.row.webhook_url)
             for each in self._cancelling
             if each.taken and each.job in ended
         )
@@ -325,6 +335,8 @@ class Feeder:
                 publish_output(self._storage, ended.batch.name, ended.row, manifest)
             except InputNotFound as error:
                 logger.error("row %s of batch %s has lost its video: %s", ended.row, ended.batch.name, error)  # noqa: TRY400
+            if ended.webhook_url:
+                self._outbox.row_ended(ended.batch.name, ended.row, manifest, ended.webhook_url)
             return manifest
         return None
 
@@ -345,7 +357,9 @@ class Feeder:
     def _leave_window(self, ended: Iterable[_Waiting]) -> None:
         left = {id(each): each for each in ended}
         self._window = [each for each in self._window if id(each) not in left]
-        self._ended += (_Ended(each.batch, each.row.id, each.job) for each in left.values())
+        self._ended += (
+            _Ended(each.batch, each.row.id, each.job, each.row.webhook_url) for each in left.values()
+        )
 
     def _forget(self, name: str) -> None:
         batch = self._batches.pop(name)
@@ -357,6 +371,8 @@ class Feeder:
     def _close_batches(self) -> None:
         for batch in [each for each in self._batches.values() if each.ended]:
             summary = batch.summary(self._currency)
+            with self._setting_aside(batch):
+                self._outbox.batch_ended(summary)  # first: with a summary nobody looks at the batch again
             self._storage.put_if_absent(keys.summary(batch.name), summary.model_dump_json(indent=1).encode())
             self._forget(batch.name)
             if batch.requeued != _etag(self._storage.stat(keys.requeued(batch.name))):

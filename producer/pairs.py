@@ -9,7 +9,8 @@ from typing import TypeVar
 from contract.errors import BadRequest, Fault, InputRejected
 from contract.job import JobOptions, Priority
 from contract.settings import Settings
-from producer.cells import Place, id_of, made_id, options_of, place_of, priority_of, time_limit_of
+from contract.weburl import is_web
+from producer.cells import Place, id_of, made_id, options_of, place_of, priority_of, time_limit_of, webhook_of
 from producer.table import OPTIONS, Record, read_table
 
 T = TypeVar("T")
@@ -31,6 +32,8 @@ class Pair:
     priority: Priority
     time_limit_seconds: float | None = None
     """Of one attempt; None: the setting's."""
+    webhook_url: str | None = None
+    """Who is told that it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def pairs_of(records: Iterable[Record], name: str, resolve: Resolve, settings: S
     Raises:
         BadRequest: there are no records; `name` says where.
     """
-    rows = _Rows(resolve, settings.engine)
+    rows = _Rows(resolve, settings)
     for record in records:
         rows.add(record)
     if not rows.reading.pairs and not rows.reading.faults:
@@ -94,7 +97,7 @@ class _Rows:
     """Reads row after row, and remembers what two rows must not share."""
 
     resolve: Resolve
-    engine: str
+    settings: Settings
     reading: Reading = field(default_factory=Reading)
     _places: dict[str, Place] = field(default_factory=dict)
     """By text: a file that many rows name is looked at once."""
@@ -109,14 +112,15 @@ class _Rows:
             return
         video = trial.value("video ", self._place, cells.get("video", ""))
         audio = trial.value("audio ", self._place, cells.get("audio", ""))
-        options, problems = options_of(tuple(cells.get(name, "") for name in OPTIONS), self.engine)
+        options, problems = options_of(tuple(cells.get(name, "") for name in OPTIONS), self.settings.engine)
         trial.faults += [Fault(record.line, problem) for problem in problems]
         priority = trial.value("", priority_of, cells.get("priority", ""))
         limit = trial.value("", time_limit_of, cells.get("time_limit", ""))
+        webhook = trial.value("webhook_url ", self._webhook, cells.get("webhook_url", ""))
         # an id made of cells that mean nothing would only repeat what is wrong with them
         name = trial.value("", self._unique_id, record) if cells.get("id") or (video and audio) else None
         if video and audio and options and priority and name and not trial.faults:
-            pair = Pair(record.line, name, video, audio, options, priority, limit)
+            pair = Pair(record.line, name, video, audio, options, priority, limit, webhook)
             self.reading.pairs.append(pair)
         else:
             self.reading.faults += trial.faults
@@ -126,6 +130,9 @@ class _Rows:
         if text not in self._places:
             self._places[text] = self.resolve(text)
         return self._places[text]
+
+    def _webhook(self, text: str) -> str | None:
+        return webhook_of(text, self.settings)
 
     def _unique_id(self, record: Record) -> str:
         cells = record.cells
@@ -158,7 +165,6 @@ def file_name(row: str) -> str:
 
 
 def _stored(line: int, video: Place | None, audio: Place | None) -> Iterator[Mention]:
-    if isinstance(video, str):
-        yield Mention(line, "video", video)
-    if isinstance(audio, str):
-        yield Mention(line, "audio", audio)
+    for column, place in (("video", video), ("audio", audio)):
+        if isinstance(place, str) and not is_web(place):
+            yield Mention(line, column, place)

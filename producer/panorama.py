@@ -12,6 +12,7 @@ from rich.text import Text
 from contract.ledger import ENDED
 from contract.queue import QueueFigures
 from contract.workers import Doing, Worker
+from producer.deliveries import DeliveryView
 from producer.overview import Scene
 from producer.screen import DASH, batch_table, clock, counts_text
 from producer.status import BatchCounts, BatchStatus, RowState
@@ -204,10 +205,10 @@ def _job(worker: Worker) -> str:
     return f"{worker.row} of {worker.batch}" if worker.row else ""
 
 
-def batch_picture(status: BatchStatus, width: int) -> Group:
-    """The rows of one batch, and who works on them."""
+def batch_picture(status: BatchStatus, width: int, sent: Sequence[DeliveryView] = ()) -> Group:
+    """The rows of one batch, how far its webhooks are, and who works on it."""
     return Group(
-        batch_table(status), *(line for each in status.workers for line in worker_lines(each, width))
+        batch_table(status, sent), *(line for each in status.workers for line in worker_lines(each, width))
     )
 
 

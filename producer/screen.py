@@ -15,6 +15,7 @@ from contract.ledger import ENDED
 from contract.manifest import Manifest
 from contract.summary import Summary
 from producer.cancel import Cancellation
+from producer.deliveries import DeliveryView, last_of_rows
 from producer.estimate import Estimate
 from producer.failed import FailedRow
 from producer.requeue import Requeue
@@ -242,28 +243,48 @@ def summary_text(summary: Summary) -> Text:
     return Text.assemble((summary.batch, "bold"), "  ", shown)
 
 
-def batch_table(status: BatchStatus) -> Group:
-    """One line a row: of large batches those that move or failed come first, and the rest is counted."""
+def batch_table(status: BatchStatus, sent: Sequence[DeliveryView] = ()) -> Group:
+    """One line a row: of large batches those that move or failed come first, and the rest is counted.
+
+    Where there are events for webhooks, how far they are.
+    """
+    events = last_of_rows(sent)
     table = Table(box=SIMPLE_HEAD)
     table.add_column("row", overflow="fold")
     table.add_column("state")
     table.add_column("frames", justify="right")
     table.add_column("left", justify="right")
     table.add_column("", overflow="fold")
+    if events.keys() - {None}:
+        table.add_column("webhook", overflow="fold")
     shown = status.rows if len(status.rows) <= ROWS_SHOWN else _most_telling(status.rows)
     for row in shown:
         eta = DASH if row.eta_seconds is None else clock(row.eta_seconds)
         trouble = Text(trouble_text(row), "yellow" if row.state != "failed" else "red")
-        table.add_row(Text(row.id), state_text(row.state), frames_text(row), eta, trouble)
+        hook = [delivery_text(events[row.id])] if row.id in events else []
+        table.add_row(Text(row.id), state_text(row.state), frames_text(row), eta, trouble, *hook)
     parts: list[RenderableType] = [
         Text.assemble((status.batch, "bold"), "  ", counts_text(status.counts)),
         table,
     ]
     if len(shown) < len(status.rows):
         parts.append(Text(f"and {count(len(status.rows) - len(shown), 'row')} more; --json lists all", "dim"))
+    if None in events:
+        parts.append(Text.assemble(("webhook of the batch  ", "dim"), delivery_text(events[None])))
     if not status.live:
         parts.append(Text("Redis is away: only what has ended is known (see DUBLINE_REDIS_URL)", "yellow"))
     return Group(*parts)
+
+
+def delivery_text(view: DeliveryView) -> Text:
+    """How far an event is on its way."""
+    colour = {"delivered": "green", "failed": "red"}.get(view.state, "yellow" if view.tries else "dim")
+    parts: list[str] = [view.state]
+    if view.state != "delivered":
+        parts += [f"tried {times(view.tries)}"] if view.tries else []
+        parts += [view.last] if view.last else []
+        parts += [f"again in {clock(view.next_seconds)}"] if view.next_seconds and view.tries else []
+    return Text(", ".join(parts), colour)
 
 
 def _most_telling(rows: Sequence[RowStatus]) -> list[RowStatus]:

@@ -15,6 +15,7 @@ from contract.ledger import STATE_OF, Ledger, Progress
 from contract.manifest import Manifest
 from contract.storage import Storage, StoredObject
 from producer.batches import manifests, of_this_version
+from producer.deliveries import DeliveryView, deliveries
 from producer.names import find_batch, find_job, find_rows
 from producer.status import RowState, state_of
 
@@ -83,6 +84,8 @@ class JobView:
     """In the order of time."""
     segments: int
     """Finished parts, for the attempt that goes on from them."""
+    webhooks: tuple[DeliveryView, ...] = ()
+    """Events of the row's ends, in the order of time."""
 
     @property
     def job(self) -> Job | None:
@@ -111,12 +114,13 @@ class JobView:
             "row": self.row,
             "state": self.state,
             "live": self.live,
-            "request": self.job.model_dump(mode="json") if self.job else None,
+            "request": self.job.without_secrets().model_dump(mode="json") if self.job else None,
             "priority": self.asked.priority if self.asked else None,
             "time_limit_seconds": self.asked.time_limit_seconds if self.asked else None,
             "progress": asdict(self.progress) if self.progress else None,
             "segments": self.segments,
             "advice": self.advice,
+            "webhooks": [asdict(each) for each in self.webhooks],
             "attempts": [_plain(asdict(each)) for each in self.attempts],
             "manifest": self.manifest.model_dump(mode="json") if self.manifest else None,
         }
@@ -167,10 +171,12 @@ def _view(
         (progress,), live = ledger.progress([job]), True
     except BrokerUnavailable:
         progress, live = None, False
+    batch = batch or (manifest.batch if manifest else None)
+    row = asked.id if asked else manifest.row if manifest else None
     return JobView(
         id=job,
-        batch=batch or (manifest.batch if manifest else None),
-        row=asked.id if asked else manifest.row if manifest else None,
+        batch=batch,
+        row=row,
         state=_state(manifest, progress),
         asked=asked,
         progress=progress,
@@ -178,6 +184,7 @@ def _view(
         manifest=manifest,
         attempts=attempts,
         segments=sum(1 for _ in storage.list(keys.segments(job))),
+        webhooks=tuple(deliveries(storage, batch, row)) if batch and row else (),
     )
 
 

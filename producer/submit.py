@@ -14,6 +14,7 @@ from contract import keys
 from contract.errors import BadRequest, BatchConflict, Fault
 from contract.job import ENGINES, Job, Row, Source
 from contract.storage import Storage
+from contract.webhook import BatchWebhook
 from producer.batches import BATCH_NAME, MANIFEST_LIMIT, manifests, owned
 from producer.cells import Place
 from producer.check import Checked, refuse_faults
@@ -47,13 +48,15 @@ def submit(  # noqa: PLR0913 - one for each thing that may be asked for
     skip_bad: bool = False,
     force: bool = False,
     owner: str | None = None,
+    webhook: str | None = None,
     advance: Advance = lambda stage, count: None,
     look_back: bool = True,
 ) -> Submission:
     """Upload what is local, and put the batch. The same rows under the same name are the same batch.
 
     `force` gives every job a nonce, so that work which has a result is done again. `owner`: whose key of the HTTP API
-    asks. Without `look_back` nobody asks which of the work was asked for before.
+    asks. `webhook`, a URL of `producer.cells.webhook_of`, is told when the batch has ended; another one takes the
+    place of the one before. Without `look_back` nobody asks which of the work was asked for before.
 
     Raises:
         BadRequest: rows have faults and `skip_bad` is not set, or no row is good; nothing was uploaded.
@@ -71,6 +74,8 @@ def submit(  # noqa: PLR0913 - one for each thing that may be asked for
     batch = batch or owned(owner, name_batch(checked.name, rows))
     already = _is_there(storage, batch, rows)
     uploaded = upload(storage, files.values(), advance)
+    if webhook:  # before the rows: a batch may end the moment it is there
+        storage.put(keys.webhook(batch), BatchWebhook(url=webhook).model_dump_json().encode())
     if not already and storage.put_if_absent(keys.rows(batch), rows, "application/jsonl") != rows:
         raise _conflict(batch)
     ends = _unhappy_ends(storage, rows) if look_back else Counter()
@@ -100,7 +105,13 @@ def rows_of(
             nonce=secrets.token_hex(8) if force else None,
             owner=owner,
         )
-        yield Row(id=pair.id, job=job, priority=pair.priority, time_limit_seconds=pair.time_limit_seconds)
+        yield Row(
+            id=pair.id,
+            job=job,
+            priority=pair.priority,
+            time_limit_seconds=pair.time_limit_seconds,
+            webhook_url=pair.webhook_url,
+        )
 
 
 def written(rows: Iterable[Row]) -> bytes:

@@ -1,4 +1,5 @@
-"""What nobody needs any more: files of attempts that lost, parts of jobs that have ended, uploads that were never completed.
+"""What nobody needs any more: files of attempts that lost, parts of jobs that have ended, uploads that were never completed,
+events that were delivered to webhooks or given up.
 
 Everything is swept by age, and nothing that a manifest names ever is. Any number may sweep at a time.
 """
@@ -13,6 +14,8 @@ from typing import Self
 
 from contract import keys
 from contract.storage import DELETE_KEYS, Storage, StoredObject
+from contract.webhook import DeliveryState, Told
+from producer.outbox import OVER
 
 UNENDED_AGE = timedelta(days=14)
 """Younger files of a job without a manifest stay, whatever is asked: an attempt may yet name them."""
@@ -124,7 +127,22 @@ def _sweep_rest(storage: Storage, limits: _Limits, dry_run: bool) -> Swept:
         for each in uploads:
             storage.abort_upload(each)
     left = (each for each in storage.list(keys.SELFTEST) if each.modified < limits.ended)
-    return _remove(storage, left, dry_run) + Swept(uploads=len(uploads))
+    events = chain.from_iterable(_of_events(storage, each, limits, dry_run) for each in OVER)
+    return _remove(storage, chain(left, events), dry_run) + Swept(uploads=len(uploads))
+
+
+def _of_events(
+    storage: Storage, state: DeliveryState, limits: _Limits, dry_run: bool
+) -> Iterator[StoredObject]:
+    """Events of closed batches that were over long ago. A batch that is opened once more must not tell them again: see there."""
+    for batch in storage.folders(keys.events(state)):
+        is_closed = storage.stat(keys.summary(batch)) or not storage.stat(keys.rows(batch))
+        listed = storage.list(keys.events(state, batch)) if is_closed else ()
+        old = [each for each in listed if each.modified < limits.ended]
+        if old and not dry_run:
+            told = Told(before=limits.ended).model_dump_json().encode()
+            storage.put(keys.told(batch), told)
+        yield from old
 
 
 def _remove(storage: Storage, found: Iterable[StoredObject], dry_run: bool) -> Swept:

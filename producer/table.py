@@ -11,7 +11,7 @@ from contract.errors import BadRequest, Fault, InputNotFound
 from contract.job import JobOptions
 
 OPTIONS = tuple(JobOptions.model_fields)
-COLUMNS = ("id", "video", "audio", *OPTIONS, "priority", "time_limit")
+COLUMNS = ("id", "video", "audio", *OPTIONS, "priority", "time_limit", "webhook_url")
 REQUIRED = ("video", "audio")
 DELIMITERS = (",", ";", "\t")
 """A spreadsheet in much of Europe writes semicolons, a clipboard tabs."""

@@ -3,6 +3,7 @@
 import copy
 import os
 import secrets
+import socket
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from contract.settings import Settings
 from contract.storage import Storage
 from producer.local import LocalStack, valkey_program, weed_program
 from tests.brokers import Broker, TlsServer, sentinels
+from tests.site import Resolver, Running, make_authority
 from tests.small_store import serving
 from worker import weights
 
@@ -135,3 +137,23 @@ def user(settings):
     yield name, "p%40ss%2Fword%3A1"
     admin.execute_command("ACL", "DELUSER", name)
     admin.close()
+
+
+@pytest.fixture(scope="session")
+def _authority(tmp_path_factory):
+    return make_authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def resolver(monkeypatch):
+    """What names mean in this test: nothing leaves the machine."""
+    made = Resolver()
+    monkeypatch.setattr(socket, "getaddrinfo", made)
+    return made
+
+
+@pytest.fixture
+def site(_authority, resolver):
+    """A web server of the outside, at https://media.example."""
+    with Running(_authority) as running:
+        yield running

@@ -21,7 +21,7 @@ from worker.render import Rendering, Tools, render
 from worker.retry import in_place
 from worker.scratch import PREFIX, held, sweep
 from worker.segments.chain import Segments, installed
-from worker.stage import Staged, stage_in, stage_out
+from worker.stage import Inlet, Staged, stage_out
 from worker.stopwatch import Stopwatch
 from worker.tasks import Ticket
 
@@ -46,9 +46,7 @@ class Workshop:
         try:
             with scratch_folder(self.settings.scratch) as folder:
                 with watch.stage("stage_in"):
-                    video, audio = stage_in(
-                        self.storage, job, folder, self.settings.max_input_bytes, progress
-                    )
+                    video, audio = Inlet.of(self.settings, self.storage).stage_in(job, folder, progress)
                 findings.video, findings.audio = video.record, audio.record
                 with watch.stage("setup"):
                     tools = self.tools(job.options.engine)

@@ -261,7 +261,7 @@ class JobRunner:
             job_id=ticket.job_id,
             batch=ticket.delivery.batch,
             row=ticket.delivery.row.id,
-            job=ticket.delivery.row.job,
+            job=ticket.delivery.row.job.without_secrets(),
             attempt=Attempt(
                 id=ticket.attempt_id,
                 number=ticket.number,

@@ -93,12 +93,12 @@ def perform(child, ticket, progress, findings):
 def play(child, ticket, progress, findings):
     """Stage in, do what the script says, stage out."""
     from worker.media.writer import EncodedFacts
-    from worker.stage import stage_in, stage_out
+    from worker.stage import Inlet, stage_out
 
     storage, settings = child._storage, child._settings
     with TemporaryDirectory(prefix="chaos-", dir=FOLDER) as name:
         folder = Path(name)
-        video, audio = stage_in(storage, ticket.delivery.row.job, folder, settings.max_input_bytes, progress)
+        video, audio = Inlet.of(settings, storage).stage_in(ticket.delivery.row.job, folder, progress)
         findings.video, findings.audio = video.record, audio.record
         script = Script.of(audio.path)
         act(script, ticket.job_id, progress)

@@ -114,10 +114,27 @@ def test_a_row_s_name_may_have_any_letters(name):
     assert Row(id=name, job=JOB).id == name
 
 
-@pytest.mark.parametrize("uri", ["", "/etc/passwd", "https://host/key", "s3://", "s3://bucket", "s3:///key"])
-def test_a_source_lies_in_a_bucket(uri):
+@pytest.mark.parametrize(
+    "uri",
+    ["", "/etc/passwd", "file:///key", "https://", "https://host/a b", "s3://", "s3://bucket", "s3:///key"],
+)
+def test_a_source_lies_in_a_bucket_or_at_a_url(uri):
     with pytest.raises(ValidationError, match="uri"):
         Source(uri=uri)
+
+
+def test_a_url_is_its_own_identity_with_its_query():
+    first, second = (Source(uri=f"https://host/v.mp4?version={number}") for number in (1, 2))
+    assert first.identity != second.identity
+    assert Job(video=first, audio=AUDIO).id != Job(video=second, audio=AUDIO).id
+
+
+def test_what_is_told_of_a_job_has_no_queries_of_urls():
+    job = Job(video=Source(uri="https://host/v.mp4?sig=hunter2"), audio=AUDIO)
+    told = job.without_secrets()
+    assert told.video.uri == job.video.shown == "https://host/v.mp4"
+    assert "hunter2" not in told.model_dump_json()
+    assert JOB.without_secrets() == JOB
 
 
 def test_a_time_limit_is_no_part_of_the_work_and_rows_without_one_keep_their_bytes():
@@ -133,3 +150,17 @@ def test_a_time_limit_is_no_part_of_the_work_and_rows_without_one_keep_their_byt
 def test_a_time_limit_that_is_none_is_refused(seconds):
     with pytest.raises(ValidationError, match="time_limit_seconds"):
         Row(id="a", job=JOB, time_limit_seconds=seconds)
+
+
+def test_a_webhook_is_no_part_of_the_work_and_rows_without_one_keep_their_bytes():
+    told = Row(id="a", job=JOB, webhook_url="https://host/hook")
+    assert Row.model_validate_json(told.model_dump_json()) == told
+    plain = Row(id="a", job=JOB)
+    assert "webhook" not in plain.model_dump_json()
+    assert told.job.id == plain.job.id
+
+
+@pytest.mark.parametrize("url", ["", "host/hook", "ftp://host/", "https://", "https://host/a b"])
+def test_a_webhook_that_is_no_url_is_refused(url):
+    with pytest.raises(ValidationError, match="webhook_url"):
+        Row(id="a", job=JOB, webhook_url=url)

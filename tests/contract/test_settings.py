@@ -101,5 +101,24 @@ def test_secrets_are_not_shown(monkeypatch, name):
     assert "hunter2" not in repr(settings) + str(settings) + settings.model_dump_json()
 
 
+@pytest.mark.parametrize(
+    "secret",
+    ["hunter2", "whsec_", "whsec_hunter2!", "whsec_" + "QUJD" * 7, "whsec_" + "QUJD" * 22, "QUJD" * 8],
+)
+def test_a_webhook_secret_that_cannot_sign_fails_at_once_and_is_not_shown(monkeypatch, secret):
+    monkeypatch.setenv("DUBLINE_WEBHOOK_SECRET", secret)
+    with pytest.raises(ConfigurationError, match=r"DUBLINE_WEBHOOK_SECRET: it must be whsec_ and") as caught:
+        Settings.read()
+    assert "QUJD" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("secret", ["whsec_" + "QUJD" * 8, "whsec_" + "QUJD" * 21])
+def test_a_webhook_secret_has_24_to_64_bytes(monkeypatch, secret):
+    monkeypatch.setenv("DUBLINE_WEBHOOK_SECRET", secret)
+    assert Settings.read().webhook_secret.get_secret_value() == secret
+    assert "QUJD" not in repr(Settings.read())
+
+
 def test_a_second_costs_a_3600th_of_an_hour():
     assert Settings(price_per_hour=3.6).price_per_second == pytest.approx(0.001)

@@ -12,13 +12,19 @@ import termios
 import threading
 import time
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
+from contract import keys
 from contract.ledger import Progress
 from contract.settings import Settings
+from contract.webhook import Reply, WebhookDelivery
 from producer import status
 from producer.batches import batch_rows
 from producer.cli import _addresses
+from producer.outbox import Outbox
 from producer.overview import Overview
 
 
@@ -284,3 +290,66 @@ def test_a_screen_that_is_left_by_ctrl_c_gives_the_terminal_back(here, submitted
     assert shown.count(b"\x1b[?1049h") == shown.count(b"\x1b[?1049l") == 1
     assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l"), "the cursor is shown again"
     assert begun in after and b"Traceback" not in shown
+
+
+# Webhooks
+
+
+@pytest.fixture
+def signing(monkeypatch):
+    monkeypatch.setenv("DUBLINE_WEBHOOK_SECRET", "whsec_" + "QUJD" * 8)
+
+
+def test_a_batch_is_submitted_with_a_webhook_of_its_own(dubline, here, signing, jobs, storage):
+    shown = dubline("submit", jobs, "--batch", "nightly", "--webhook", "https://host/hook?key=x")
+    assert shown.exit_code == 0
+    assert json.loads(storage.get(keys.webhook("nightly")))["url"] == "https://host/hook?key=x"
+    dubline("submit", jobs, "--batch", "nightly", "--webhook", "https://host/other")
+    assert json.loads(storage.get(keys.webhook("nightly")))["url"] == "https://host/other"
+    dubline("submit", jobs, "--batch", "nightly")
+    assert json.loads(storage.get(keys.webhook("nightly")))["url"] == "https://host/other"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"), [("ftp://host/", "is not an https:// URL"), ("https://127.0.0.1/", "not public")]
+)
+def test_a_webhook_that_is_none_is_refused_before_anything_is_put(
+    dubline, here, signing, jobs, storage, url, said
+):
+    shown = dubline("submit", jobs, "--webhook", url)
+    assert (shown.exit_code, list(storage.list(""))) == (2, [])
+    assert said in shown.stderr
+
+
+def test_a_webhook_without_a_secret_is_refused_in_a_sentence(dubline, here, jobs, storage):
+    shown = dubline("submit", jobs, "--webhook", "https://host/hook")
+    assert (shown.exit_code, list(storage.list(""))) == (1, [])
+    assert "DUBLINE_WEBHOOK_SECRET" in shown.stderr
+
+
+def test_status_and_show_tell_how_far_webhooks_are(dubline, here, submitted, rows, commit, storage):
+    assert "webhook" not in dubline("status", submitted).stdout
+    outbox = Outbox(storage)
+    outbox.row_ended(submitted, "one", commit(submitted, rows[0]), "https://host/hook?key=hunter2")
+    (pending,) = storage.list(keys.events("pending"))
+    event = WebhookDelivery.model_validate_json(storage.get(pending.key))
+    now = datetime.now(UTC)
+    tried = event.model_copy(
+        update={"tries": 2, "last": Reply(at=now, status=503), "due": now + timedelta(seconds=90)}
+    )
+    storage.put(pending.key, tried.model_dump_json().encode())
+    shown = dubline("status", submitted).stdout
+    assert "webhook" in shown
+    assert "pending, tried twice, 503, again in 1:" in shown
+    (told,) = json.loads(dubline("status", submitted, "--json").stdout)["webhooks"]
+    assert (told["row"], told["state"], told["tries"], told["last"]) == ("one", "pending", 2, "503")
+    closeup = dubline("show", submitted, "one").stdout
+    assert "job.succeeded to https://host/hook: pending, tried twice" in closeup
+    (told,) = json.loads(dubline("show", submitted, "one", "--json").stdout)["webhooks"]
+    assert told["url"] == "https://host/hook"
+    assert "hunter2" not in shown + closeup
+    storage.put(
+        keys.event("delivered", submitted, None, "evt_1"),
+        tried.model_copy(update={"row": None, "type": "batch.ended"}).model_dump_json().encode(),
+    )
+    assert "webhook of the batch  delivered" in dubline("status", submitted).stdout

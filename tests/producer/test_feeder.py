@@ -25,9 +25,12 @@ from contract.ledger import STATE_OF, Ledger, Progress
 from contract.manifest import Attempt, Cost, Manifest, OutputRecord
 from contract.storage import Storage
 from contract.summary import Summary
+from contract.webhook import BatchWebhook
+from producer import courier as courier_module
 from producer import feeder as feeder_module
 from producer.feeder import WINDOW_MARGIN, Feeder, resume
 from producer.local import _environment
+from producer.requeue import requeue_rows
 
 SHORT_LEASE = 0.05
 SUFFIXES = [f"\x06\x16{step}" if step else "" for step in PRIORITY_STEPS]
@@ -890,3 +893,166 @@ def test_a_failover_behind_sentinels_costs_one_line_and_no_row(
     assert len(told) == 1
     assert told[0].startswith("the feeder waits: Redis does not serve the ledger")
     assert caplog.text.count("the feeder goes on") == 1
+
+
+# --- webhooks
+
+
+@pytest.fixture
+def hooked(bench, site, monkeypatch):
+    """Feeders whose couriers reach the site, and a batch of three rows that names it."""
+    site.answers["/hook"] = lambda handler: handler.say(204)
+    monkeypatch.setattr(courier_module, "Outside", lambda _: site.outside)
+    secret = SecretStr("whsec_" + base64.b64encode(b"s" * 32).decode())
+    bench.settings = bench.settings.model_copy(update={"webhook_secret": secret})
+    batch = rows(3, webhook_url=site.url("/hook"))
+    bench.storage.put(keys.webhook("batch"), BatchWebhook(url=site.url("/hook")).model_dump_json().encode())
+    bench.submit("batch", batch)
+    return batch
+
+
+def told(site):
+    """Events by their id, as the site was told them; an event that came twice is there twice."""
+    events = [(each.headers["webhook-id"], json.loads(each.body)) for each in site.asked]
+    return [(name, event["type"], event["data"].get("row")) for name, event in events]
+
+
+def test_a_webhook_is_told_of_every_row_and_of_the_batch_once_though_two_feeders_run(
+    bench, site, hooked, quick
+):
+    with bench.running(bench.feeder()), bench.running(bench.feeder()):
+        until(lambda: len(bench.queued()) == 3)
+        bench.commit("batch", hooked[0])
+        bench.commit("batch", hooked[1], "failed")
+        bench.commit("batch", hooked[2])
+        until(lambda: len(site.asked) >= 4)
+        time.sleep(1)
+    assert sorted((kind, row or "") for _, kind, row in told(site)) == [
+        ("batch.ended", ""),
+        ("job.failed", "row-1"),
+        ("job.succeeded", "row-0"),
+        ("job.succeeded", "row-2"),
+    ]
+    ended = next(json.loads(each.body) for each in site.asked if b"batch.ended" in each.body)
+    assert ended["data"] == bench.summary("batch").model_dump(mode="json")
+
+
+def test_a_cancelled_row_is_told_too(bench, site, hooked, quick):
+    bench.storage.put(
+        keys.cancelled("batch"), CancelRequest(asked=datetime.now(UTC)).model_dump_json().encode()
+    )
+    with bench.running(bench.feeder()):
+        until(lambda: len(site.asked) == 4)
+    assert Counter(kind for _, kind, _ in told(site)) == {"job.cancelled": 3, "batch.ended": 1}
+
+
+@pytest.mark.parametrize("point", ["row_ended", "batch_ended", "put_if_absent"])
+def test_a_feeder_that_dies_around_an_event_loses_none(bench, site, hooked, quick, monkeypatch, point):
+    class Killed(BaseException):
+        pass
+
+    def die(*_):
+        raise Killed
+
+    for row in hooked:
+        bench.commit("batch", row)
+    dying, put = bench.feeder(), bench.storage.put_if_absent
+    with monkeypatch.context() as patched:
+        if point == "put_if_absent":  # the events are out, and the summary is not
+            summary = keys.summary("batch")
+            patched.setattr(
+                bench.storage, point, lambda key, *body: die() if key == summary else put(key, *body)
+            )
+        else:
+            patched.setattr(dying._outbox, point, die)
+        with pytest.raises(Killed):
+            for _ in range(5):
+                dying.step()
+    assert bench.summary("batch") is None
+    with bench.running(bench.feeder()):
+        until(lambda: bench.summary("batch"))
+        until(lambda: len(site.asked) >= 4)
+    assert len(told(site)) == len(set(told(site))) == 4
+
+
+def test_a_requeued_row_s_new_end_is_a_new_event_and_the_others_are_not_told_again(
+    bench, site, hooked, quick
+):
+    bench.commit("batch", hooked[0])
+    bench.commit("batch", hooked[1], "failed")
+    bench.commit("batch", hooked[2])
+    with bench.running(bench.feeder()):
+        until(lambda: bench.summary("batch"))
+        until(lambda: len(site.asked) == 4)
+        requeue_rows(bench.storage, bench.ledger, "batch")
+        until(lambda: bench.queued())
+        taken = bench.take()
+        body = json.loads(failure_of(taken.row, "batch", attempt="a2"))
+        bench.storage.put(keys.manifest(taken.row.job.id), json.dumps(body).encode())
+        bench.ledger.finish(taken.row.job.id, "failed")
+        until(lambda: bench.summary("batch"))
+        until(lambda: len(site.asked) >= 6)
+        time.sleep(0.5)
+    assert Counter((kind, row) for _, kind, row in told(site)) == {
+        ("job.succeeded", "row-0"): 1,
+        ("job.failed", "row-1"): 2,
+        ("job.succeeded", "row-2"): 1,
+        ("batch.ended", None): 2,
+    }
+    assert len({name for name, _, _ in told(site)}) == 6
+
+
+def failure_of(row, batch, attempt):
+    moment = datetime.now(UTC)
+    return Manifest(
+        status="failed",
+        job_id=row.job.id,
+        batch=batch,
+        row=row.id,
+        job=row.job,
+        attempt=Attempt(id=attempt, number=1, host="bench", started=moment, ended=moment),
+    ).model_dump_json()
+
+
+def test_a_receiver_that_does_not_answer_does_not_slow_the_feeding(bench, site, hooked, quick, monkeypatch):
+    def silent(handler):
+        handler.site.hold.wait(120)
+        handler.say(200)
+
+    monkeypatch.setattr(courier_module, "POST_SECONDS", 120.0)
+    site.answers["/hook"] = silent
+    bench.submit("other", rows(25, "other", webhook_url=site.url("/hook")))
+    began = time.monotonic()
+    with bench.running(bench.feeder()):
+        while bench.summary("other") is None:
+            bench.end_all_that_is_queued()
+            time.sleep(0.01)
+            assert time.monotonic() - began < 60
+        until(lambda: site.asked)
+        assert not list(bench.storage.list(keys.events("delivered")))  # not one post was waited for
+        site.hold.set()
+
+
+def test_a_webhook_s_url_goes_to_no_worker(bench, hooked):
+    bench.feeder().step()
+    assert bench.take().row == hooked[0].model_copy(update={"webhook_url": None})
+
+
+def test_deliveries_of_a_batch_that_has_closed_go_on_in_another_feeder(bench, site, hooked, quick):
+    site.answers["/hook"] = lambda handler: handler.say(503)
+    for row in hooked:
+        bench.commit("batch", row)
+    first = bench.feeder()
+    while bench.summary("batch") is None:
+        first.step()
+    assert site.asked == []
+    site.answers["/hook"] = lambda handler: handler.say(200)
+    with bench.running(bench.feeder()):
+        until(lambda: len(site.asked) == 4)
+
+
+def test_one_that_feeds_a_single_batch_tells_of_its_end_before_it_goes(bench, site, hooked, quick):
+    for row in hooked:
+        bench.commit("batch", row)
+    assert resume(bench.settings, "batch").succeeded == 3
+    assert Counter(kind for _, kind, _ in told(site)) == {"job.succeeded": 3, "batch.ended": 1}

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from contract.errors import BadRequest, InputNotFound
+from contract.errors import BadRequest, ConfigurationError, InputNotFound
 from contract.job import JobOptions
 from contract.settings import Settings
 from producer.pairs import read_pairs
@@ -118,21 +118,43 @@ CELLS = [
     (f"one,circle,{A}", ["video circle cannot be read: Too many levels of symbolic links"], "bad_request"),
     (f"one,v.mp4,{'a' * 300}", [f"audio {'a' * 300} cannot be read: File name too long"], "bad_request"),
     (
-        f"one,https://host/v.mp4,{A}",
-        [
-            "video https://host/v.mp4: this version does not fetch https; download the file, or put it into S3 and "
-            "write s3://bucket/key"
-        ],
-        "source_unsupported",
+        f"one,http://host/v.mp4?hunter2,{A}",
+        ["video is an http:// URL; write https://, or set allow_http"],
+        "bad_request",
+    ),
+    (
+        f"one,https://ann:hunter2@host/v.mp4,{A}",
+        ["video is a URL with a user or a password; give it out as a signed URL instead"],
+        "bad_request",
+    ),
+    (
+        f"one,https://host:8443/v.mp4,{A}",
+        ["video is a URL with port 8443; only 443 and 80 are reached"],
+        "bad_request",
+    ),
+    (
+        f"one,{V},https://127.1/a.wav?hunter2",
+        ["audio is a URL of an address that is not public; inside addresses are never reached"],
+        "bad_request",
+    ),
+    (
+        f"one,https://host/v\x07.mp4?hunter2,{A}",
+        ["video is a URL with a blank, a backslash or a control character; percent-encode it"],
+        "bad_request",
+    ),
+    (
+        f"one,https://host/{'v' * 9000}.mp4,{A}",
+        ["video is a URL of more than 8,192 bytes"],
+        "bad_request",
     ),
     (
         f"one,{V},file:///a.wav",
-        ["audio file:///a.wav: file:// is not supported; write a path or s3://bucket/key"],
+        ["audio file:///a.wav: file:// is not supported; write a path, s3://bucket/key or https://host/path"],
         "source_unsupported",
     ),
     (
         f"one,{V},S3://in/a.wav",
-        ["audio S3://in/a.wav: S3:// is not supported; write a path or s3://bucket/key"],
+        ["audio S3://in/a.wav: S3:// is not supported; write a path, s3://bucket/key or https://host/path"],
         None,
     ),
     (f"one,s3://bkt,{A}", ["video s3://bkt names no object; write s3://bucket/key"], "bad_request"),
@@ -225,6 +247,17 @@ def test_a_wrong_option_is_told_in_words_with_what_it_may_be(read, column, cell,
 def test_an_end_before_its_start_is_refused(read):
     reading = read(f"id,video,audio,start,end\none,{V},{A},3,3\n")
     assert [str(fault) for fault in reading.faults] == ["line 2: end (3) must be greater than start (3)"]
+
+
+def test_a_url_is_an_input_and_no_object_of_the_store(read):
+    reading = read(
+        f"id,video,audio\n,HTTPS://host/face.mp4?sig=hunter2,https://host/voice.wav\ntwo,{V},{A}\n"
+    )
+    assert reading.faults == []
+    (first, _) = reading.pairs
+    assert (first.video, first.audio) == ("https://host/face.mp4?sig=hunter2", "https://host/voice.wav")
+    assert first.id == "face-voice"
+    assert {each.line for each in reading.mentions()} == {3}
 
 
 def test_all_faults_of_all_rows_are_reported_at_once(read):
@@ -324,3 +357,43 @@ def test_an_id_is_not_made_of_cells_that_mean_nothing(read):
 def test_a_time_limit_is_written_in_minutes(read, cell, seconds):
     reading = read(f"{HEADER.strip()},time_limit\none,{V},{A},{cell}\n")
     assert [pair.time_limit_seconds for pair in reading.pairs] == [seconds]
+
+
+SIGNING = Settings(webhook_secret="whsec_" + "QUJD" * 8)
+
+
+def test_a_row_may_name_who_is_told_of_its_end(tmp_path):
+    path = tmp_path / "jobs.csv"
+    path.write_text(f"id,video,audio,webhook_url\none,{V},{A},https://host/hook?key=x\ntwo,{V},{A},\n")
+    reading = read_pairs(path, SIGNING)
+    assert [pair.webhook_url for pair in reading.pairs] == ["https://host/hook?key=x", None]
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("host/hook", "webhook_url is not an https:// URL"),
+        ("s3://bucket/key", "webhook_url is not an https:// URL"),
+        ("http://host/hook?hunter2", "webhook_url is an http:// URL; write https://, or set allow_http"),
+        (
+            "https://ann:hunter2@host/",
+            "webhook_url is a URL with a user or a password; give it out as a signed URL instead",
+        ),
+        ("https://host:8080/", "webhook_url is a URL with port 8080; only 443 and 80 are reached"),
+        (
+            "https://169.254.169.254/hunter2",
+            "webhook_url is a URL of an address that is not public; inside addresses are never reached",
+        ),
+    ],
+)
+def test_a_webhook_that_could_not_be_posted_to_is_a_fault(tmp_path, cell, said):
+    path = tmp_path / "jobs.csv"
+    path.write_text(f"id,video,audio,webhook_url\none,{V},{A},{cell}\n")
+    assert [str(fault) for fault in read_pairs(path, SIGNING).faults] == [f"line 2: {said}"]
+
+
+def test_without_a_secret_to_sign_with_webhooks_are_refused_in_one_sentence(tmp_path):
+    path = tmp_path / "jobs.csv"
+    path.write_text(f"id,video,audio,webhook_url\none,{V},{A},https://host/hook\n")
+    with pytest.raises(ConfigurationError, match="DUBLINE_WEBHOOK_SECRET"):
+        read_pairs(path, Settings())

@@ -7,6 +7,7 @@ from contract.errors import BadRequest, BatchConflict
 from contract.job import Row
 from producer.batches import batch_rows
 from producer.check import check
+from producer.estimate import estimate
 from producer.submit import submit
 
 
@@ -120,3 +121,16 @@ def test_rows_are_written_with_all_that_makes_their_identity(jobs, storage, sett
         row.job.video.sha256,
     ):
         assert written in line.decode()
+
+
+def test_a_url_is_submitted_as_it_stands_and_asked_of_nobody(tmp_path, storage, settings):
+    (tmp_path / "a.wav").write_bytes(b"voice")
+    path = tmp_path / "far.csv"
+    path.write_text("id,video,audio\none,https://host.invalid/v.mp4?sig=hunter2,a.wav\n")
+    checked = check(path, storage, settings.model_copy(update={"pin_limit": 0}))
+    assert (checked.pinned, checked.pins) == (True, {})
+    assert estimate(checked, settings).unknown_rows == 1
+    done = submit(checked, storage)
+    (row,) = batch_rows(storage, done.batch)
+    assert (row.job.video.uri, row.job.video.etag) == ("https://host.invalid/v.mp4?sig=hunter2", None)
+    assert submit(checked, storage).already

@@ -7,6 +7,7 @@ from contract.errors import StoreUnavailable
 from contract.job import Job, Row, Source
 from producer import feeder as feeder_module
 from producer import sweep as sweep_module
+from producer.outbox import Outbox
 from producer.sweep import Sweeper, Swept, sweep
 
 WEEK = timedelta(days=7)
@@ -184,3 +185,51 @@ def test_a_feeder_that_shall_not_sweep_does_not(storage, settings, ledger, app):
     feeder._sweep_at = 0.0
     feeder.step()
     assert feeder._sweeper is None
+
+
+# Events for webhooks
+
+
+@pytest.fixture
+def told(storage, submitted, rows, commit):
+    """The batch is closed, and of its rows one event was delivered, one given up, and one is pending."""
+    for row, state in zip([*rows, rows[0]], ("delivered", "failed", "pending"), strict=True):
+        Outbox(storage).row_ended(
+            submitted, row.id, commit(submitted, row, attempt=state), "https://host/hook"
+        )
+        name = next(storage.list(keys.events("pending"))).key
+        storage.put(name.replace("/pending/", f"/{state}/"), storage.get(name))
+        if state != "pending":
+            storage.delete(name)
+    storage.put(keys.summary(submitted), b"{}")
+    return submitted
+
+
+def events(storage):
+    return sorted(each.key.split("/")[1] for each in storage.list(keys.WEBHOOKS))
+
+
+def test_old_events_that_are_over_go_and_pending_ones_stay(storage, told):
+    sweep(storage, WEEK, now=later(days=6))
+    assert events(storage) == ["delivered", "failed", "pending"]
+    sweep(storage, WEEK, dry_run=True, now=later(days=8))
+    assert events(storage) == ["delivered", "failed", "pending"]
+    sweep(storage, WEEK, now=later(days=8))
+    assert events(storage) == ["pending", "told"]
+
+
+def test_events_of_a_batch_that_is_open_stay(storage, told):
+    storage.delete(keys.summary(told))
+    sweep(storage, WEEK, now=later(days=800))
+    assert events(storage) == ["delivered", "failed", "pending"]
+
+
+def test_what_was_told_and_swept_is_not_told_again_and_what_ends_anew_is(storage, told, rows, commit):
+    sweep(storage, WEEK, now=later(days=8))
+    old = commit(told, rows[1])
+    Outbox(storage).row_ended(told, rows[1].id, old, "https://host/hook")
+    assert events(storage) == ["pending", "told"]
+    ended = old.attempt.model_copy(update={"id": "later", "ended": later(days=9)})
+    new = old.model_copy(update={"attempt": ended})
+    Outbox(storage).row_ended(told, rows[1].id, new, "https://host/hook")
+    assert events(storage) == ["pending", "pending", "told"]

@@ -4,21 +4,31 @@ import hashlib
 import io
 import wave
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from contract import keys
-from contract.errors import ConfigurationError, EmptyInput, InputChanged, InputNotFound
+from contract.errors import (
+    ConfigurationError,
+    EmptyInput,
+    InputChanged,
+    InputNotFound,
+    InputTooLarge,
+    UrlForbidden,
+)
 from contract.job import Delivery, Job, JobOptions, Row, Source
 from contract.manifest import Curves, Findings
+from tests.site import HOST, LOOPBACK
 from tests.worker.still import KeepingEngine
+from worker import stage
 from worker.attempt import Workshop, device, software
 from worker.media.writer import EncodedFacts
 from worker.progress import JobProgress
 from worker.setup import ENGINES, Toolbox
-from worker.stage import stage_in, stage_out
+from worker.stage import Inlet, stage_out
 from worker.tasks import Ticket
 
 DEMO = Path(__file__).parents[2] / "demo"
@@ -34,6 +44,11 @@ def put(storage):
         return Source(uri=f"s3://{storage.bucket}/{keys.uploaded(sha256, suffix)}", sha256=sha256)
 
     return upload
+
+
+@pytest.fixture
+def inlet(settings, storage):
+    return Inlet.of(settings, storage)
 
 
 def ticket(video, audio, **options):
@@ -87,7 +102,7 @@ def test_a_scratch_folder_that_cannot_be_made_is_the_worker_s_fault_and_not_the_
         workshop.perform(ticket(put(b"video"), put(b"audio")), JobProgress(), Findings())
 
 
-def test_bytes_on_their_way_in_and_out_are_progress(storage, put, tmp_path):
+def test_bytes_on_their_way_in_and_out_are_progress(storage, inlet, put, tmp_path):
     class Told(JobProgress):
         touched = 0
 
@@ -95,7 +110,7 @@ def test_bytes_on_their_way_in_and_out_are_progress(storage, put, tmp_path):
             self.touched += 1
 
     coming, going = Told(), Told()
-    stage_in(storage, Job(video=put(b"video"), audio=put(b"audio")), tmp_path, 1 << 20, coming)
+    inlet.stage_in(Job(video=put(b"video"), audio=put(b"audio")), tmp_path, coming)
     assert coming.touched == 2
     made = b"made" * 100_000
     (tmp_path / "video.mp4").write_bytes(made)
@@ -106,21 +121,86 @@ def test_bytes_on_their_way_in_and_out_are_progress(storage, put, tmp_path):
     assert going.touched > 2
 
 
-def test_inputs_that_are_missing_empty_or_changed_are_told_apart(storage, put, tmp_path):
+def test_inputs_that_are_missing_empty_or_changed_are_told_apart(storage, inlet, put, tmp_path):
     good = put(b"content")
     missing = Source(uri=f"s3://{storage.bucket}/inputs/none.mp4")
     empty = put(b"")
     swapped = good.model_copy(update={"sha256": "0" * 64})
     for source, error in ((missing, InputNotFound), (empty, EmptyInput), (swapped, InputChanged)):
         with pytest.raises(error):
-            stage_in(storage, Job(video=source, audio=good), tmp_path, 1 << 20, JobProgress())
+            inlet.stage_in(Job(video=source, audio=good), tmp_path, JobProgress())
 
 
-def test_one_file_that_is_video_and_audio_is_staged_once(storage, put, tmp_path):
+def test_one_file_that_is_video_and_audio_is_staged_once(inlet, put, tmp_path):
     source = put(b"content")
-    video, audio = stage_in(storage, Job(video=source, audio=source), tmp_path, 1 << 20, JobProgress())
+    video, audio = inlet.stage_in(Job(video=source, audio=source), tmp_path, JobProgress())
     assert video == audio
     assert [path.name for path in tmp_path.iterdir()] == ["video"]
+
+
+# From a URL
+
+
+@pytest.fixture
+def far(inlet, site):
+    """An inlet that reaches the site."""
+    return replace(inlet, outside=site.outside)
+
+
+def test_a_url_is_staged_like_an_object_and_its_query_is_told_to_nobody(far, site, put, tmp_path):
+    site.answers["/v.mp4"] = b"video" * 100_000
+    source = Source(uri=site.url("/v.mp4?sig=hunter2"))
+
+    class Told(JobProgress):
+        touched = 0
+
+        def touch(self):
+            self.touched += 1
+
+    coming = Told()
+    video, audio = far.stage_in(Job(video=source, audio=put(b"audio")), tmp_path, coming)
+    assert video.path.read_bytes() == b"video" * 100_000
+    assert video.record.sha256 == hashlib.sha256(b"video" * 100_000).hexdigest()
+    assert (video.record.uri, video.record.etag) == (site.url("/v.mp4"), None)
+    assert audio.record.bytes == 5
+    assert coming.touched > 2
+    assert [each.path for each in site.asked] == ["/v.mp4?sig=hunter2"]
+
+
+def test_what_is_wrong_with_a_url_is_told_apart_and_never_with_its_query(far, site, put, tmp_path):
+    site.answers |= {"/empty": b"", "/large": b"x" * 1001}
+    far = replace(far, max_bytes=1000)
+    for path, error in (("/none", InputNotFound), ("/empty", EmptyInput), ("/large", InputTooLarge)):
+        with pytest.raises(error) as caught:
+            source = Source(uri=site.url(f"{path}?sig=hunter2"))
+            far.stage_in(Job(video=source, audio=put(b"audio")), tmp_path, JobProgress())
+        assert "hunter2" not in str(caught.value)
+        assert path in str(caught.value)
+
+
+def test_a_worker_as_it_is_set_up_reaches_nothing_inside(inlet, site, put, tmp_path):
+    for uri in (f"https://{HOST}/v", site.url("/v"), f"https://{LOOPBACK}/v", f"http://{HOST}/v"):
+        with pytest.raises(UrlForbidden):
+            inlet.stage_in(Job(video=Source(uri=uri), audio=put(b"audio")), tmp_path, JobProgress())
+    assert site.connections == 0
+
+
+def test_a_video_from_a_url_is_the_same_bytes_as_from_the_store(
+    settings, storage, put, site, weights_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(stage, "Outside", lambda _: site.outside)
+    settings = settings.model_copy(
+        update={"weights": weights_folder, "scratch": tmp_path, "prepared_bytes": 0}
+    )
+    workshop = Workshop(settings, storage, Toolbox(settings, storage))
+    face, sound = (DEMO / "still.jpg").read_bytes(), voice(1.0)
+    site.answers |= {"/face": face, "/voice": sound}
+    stored, fetched = Findings(), Findings()
+    workshop.perform(ticket(put(face), put(sound)), JobProgress(), stored)
+    far = [Source(uri=site.url(f"{path}?sig=1")) for path in ("/face", "/voice")]
+    workshop.perform(ticket(*far), JobProgress(), fetched)
+    assert fetched.output.sha256 == stored.output.sha256
+    assert fetched.video.uri == site.url("/face")
 
 
 # One face with many voices

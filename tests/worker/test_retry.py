@@ -18,6 +18,7 @@ from contract.errors import (
     NoFace,
     Preempted,
     ResourceExhausted,
+    SourceUnavailable,
     Stalled,
     StoreUnavailable,
     TemporaryFailure,
@@ -63,6 +64,12 @@ def policy(monkeypatch):
         (EngineFailed, LAST, Verdict("end")),
         (ResourceExhausted, LAST, Verdict("end")),
         (Stalled, LAST, Verdict("end")),
+        (SourceUnavailable, Claim("claimed"), Verdict("release", "job", 4.0)),
+        (
+            SourceUnavailable,
+            LAST,
+            Verdict("end"),
+        ),  # a stranger's host that is away is not waited for like our store
         (TimeLimit, LAST, Verdict("end")),
         (TimeLimit, Claim("claimed"), Verdict("release", "job", 4.0)),
     ],

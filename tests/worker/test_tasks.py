@@ -96,6 +96,18 @@ def test_a_success_is_committed_and_copied_under_the_rows_name(runner, storage, 
     assert ledger.progress([delivery.row.job.id])[0].state == "done"
 
 
+def test_neither_manifest_nor_log_tells_the_query_of_a_url(runner, storage, delivery):
+    far = Source(uri="https://host/v.mp4?sig=hunter2")
+    job = delivery.row.job.model_copy(update={"video": far})
+    asked = delivery.model_copy(update={"row": delivery.row.model_copy(update={"job": job})})
+    runner(succeed(storage)).run(asked, "tag")
+    made = Manifest.model_validate_json(storage.get(keys.manifest(job.id)))
+    assert (made.job_id, made.job.video.uri) == (job.id, "https://host/v.mp4")
+    assert made.log_key
+    for each in storage.list(""):
+        assert b"hunter2" not in storage.get(each.key)
+
+
 @pytest.mark.parametrize("ends", ["well", "badly"])
 def test_finished_segments_go_with_success_and_stay_for_a_job_that_may_be_asked_for_again(
     runner, storage, delivery, ends
