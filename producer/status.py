@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -146,15 +146,6 @@ class BatchCounts:
     def ended(self) -> bool:
         """No row has anything left to do."""
         return not set(self.counts) - ENDED
-
-
-def all_batches(storage: Storage, ledger: Ledger) -> Iterator[BatchCounts]:
-    """Every batch by its name: from its summary where it has ended, else row by row."""
-    listed = {each.key: each.etag for each in storage.list(keys.BATCHES)}
-    names = sorted({key.removeprefix(keys.BATCHES).partition("/")[0] for key in listed})
-    for name in (name for name in names if keys.rows(name) in listed):
-        summary = standing_summary(storage, name, listed)
-        yield summed(summary) if summary else counted(BatchView(storage, ledger, name).look())
 
 
 def standing_summary(storage: Storage, name: str, listed: Mapping[str, str]) -> Summary | None:

@@ -10,8 +10,8 @@ from contract.summary import Summary
 from producer import requeue as module
 from producer.cancel import cancel_rows, wish
 from producer.feeder import Feeder
+from producer.overview import Overview
 from producer.requeue import requeue_rows
-from producer.status import all_batches
 
 
 @pytest.fixture
@@ -168,4 +168,4 @@ def test_a_batch_that_was_requeued_and_has_ended_again_stays_closed(
     assert Summary.model_validate_json(summary).succeeded == 2
     Feeder(storage, ledger, app, settings).step()
     assert storage.get(keys.summary(ended)) == summary
-    assert [each.counts for each in all_batches(storage, ledger)] == [{"done": 2}]
+    assert [each.counts for each in Overview.of(settings).look().batches] == [{"done": 2}]

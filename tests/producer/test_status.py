@@ -7,7 +7,8 @@ from contract.outputs import publish_output
 from contract.settings import Settings
 from contract.summary import Summary
 from producer import status as module
-from producer.status import BatchView, RowStatus, all_batches
+from producer.overview import Overview
+from producer.status import BatchView, RowStatus
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_a_batch_that_is_not_there_is_told(storage, ledger):
         BatchView(storage, ledger, "nightly")
 
 
-def test_all_batches_are_counted_and_those_that_ended_by_their_summary(storage, ledger, submitted):
+def test_all_batches_are_counted_and_those_that_ended_by_their_summary(storage, settings, submitted):
     summary = Summary(
         batch="ended",
         rows=5,
@@ -119,16 +120,16 @@ def test_all_batches_are_counted_and_those_that_ended_by_their_summary(storage, 
     storage.put(keys.rows("ended"), b"")
     storage.put(keys.summary("ended"), summary.model_dump_json().encode())
     storage.put(f"{keys.BATCHES}half/other.json", b"{}")
-    assert [(each.batch, each.rows, each.counts) for each in all_batches(storage, ledger)] == [
+    assert [(each.batch, each.rows, each.counts) for each in Overview.of(settings).look().batches] == [
         (submitted, 2, {"waiting": 2}),
         ("ended", 5, {"done": 3, "failed": 2}),
     ]
 
 
-def test_a_summary_of_another_version_is_said_to_be_one(storage, ledger, submitted):
+def test_a_summary_of_another_version_is_said_to_be_one(storage, settings, submitted):
     storage.put(keys.summary(submitted), b"{}")
     with pytest.raises(ConfigurationError, match=r"summary of batch .* not written by this version"):
-        list(all_batches(storage, ledger))
+        Overview.of(settings).look()
 
 
 def test_a_row_that_waits_after_a_failure_says_why_and_how_long(view, rows, ledger):
@@ -160,10 +161,10 @@ def test_a_cancelled_row_has_ended(view, rows, commit, submitted):
     assert (status.counts, status.ended, status.succeeded) == ({"cancelled": 2}, True, False)
 
 
-def test_a_summary_from_before_a_requeue_is_not_believed(storage, ledger, submitted):
+def test_a_summary_from_before_a_requeue_is_not_believed(storage, settings, submitted):
     counts = dict(rows=2, succeeded=0, failed=2, cancelled=0, reused=0)
     summary = Summary(batch=submitted, **counts, output_minutes=0, cost=0, currency="USD", requeued="older")
     storage.put(keys.summary(submitted), summary.model_dump_json().encode())
     storage.put(keys.requeued(submitted), b"newer")
-    (shown,) = all_batches(storage, ledger)
+    (shown,) = Overview.of(settings).look().batches
     assert shown.counts == {"waiting": 2}
