@@ -184,7 +184,7 @@ class Settings(BaseSettings):
         unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
         if unknown:
             raise ConfigurationError(
-                f"{', '.join(unknown)} is not a setting; the settings are listed in README.md"
+                f"{', '.join(unknown)} is not a setting; docs/settings.md lists the settings"
             )
         config = os.environ.get(CONFIG_VARIABLE)
         if config and not Path(config).is_file():
