@@ -35,6 +35,10 @@ AIM_OFFLINE, AIM_REALTIME = 10.0, 3.0
 """On one GPU; on a CPU all of the arithmetic is the same, and little can be gained."""
 
 
+PREPARED_BYTES = 20 * 2**30
+"""Of our side, whatever the settings say: without it there is no prepared source to measure."""
+
+
 @dataclass(frozen=True)
 class Flow:
     """One way to make the video: seconds are medians, frames those of the result."""
@@ -87,7 +91,7 @@ def arguments() -> argparse.Namespace:
 def ours(pair: Pair, weights: StandIns, folder: Path, runs: int) -> list[Flow]:
     """Jobs of the new source, then of the prepared one."""
     with TemporaryDirectory(prefix="prepared-", dir=folder) as name:
-        own = {"weights": weights.folder, "prepared": Path(name)}
+        own = {"weights": weights.folder, "prepared": Path(name), "prepared_bytes": PREPARED_BYTES}
         ground = Ground(pair, Settings.read().model_copy(update=own), folder, weights)
         new, prepared = jobs.new_and_prepared(ground, ground.set_up(), runs)
     return [flow("Dubline", "new", new), flow("Dubline", "prepared", prepared)]

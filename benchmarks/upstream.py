@@ -120,7 +120,8 @@ def _write_whisper(config: Mapping[str, Any], encoder: Mapping[str, torch.Tensor
     """A whole WhisperModel, for upstream loads one, with our encoder in it; its decoder is never called."""
     from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
-    model = WhisperModel(WhisperConfig(**config))
+    heads = {"decoder_attention_heads": config["encoder_attention_heads"]}  # any that its width allows
+    model = WhisperModel(WhisperConfig(**{**config, **heads}))
     model.encoder.load_state_dict(encoder)
     model.save_pretrained(folder)
     WhisperFeatureExtractor(feature_size=model.config.num_mel_bins).save_pretrained(folder)

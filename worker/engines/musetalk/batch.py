@@ -23,9 +23,13 @@ Function = Callable[..., torch.Tensor]
 Rows = torch.Tensor | Sequence[torch.Tensor]
 """(n, ...), or n tensors of (...), on the CPU or the device."""
 
-_WARM_UPS = (
-    3  # calls before a recording: libraries load their kernels and choose among them in the first ones
-)
+_WARM_UPS = 3
+"""Calls before a recording: in the first ones libraries load their kernels and get their workspaces.
+
+cuDNN chooses by its heuristics, which give the same choice for the same shapes, card and version. `cudnn.benchmark` would
+choose by the clock: faster perhaps, but another choice, and so other last bits, in another process; and the same job is
+to give the same bytes.
+"""
 
 
 class FixedBatch:

@@ -34,7 +34,7 @@ from worker.engines.musetalk.variants import VARIANTS
 from worker.faces.face import Face
 from worker.media.frame import Box, Pixels
 
-GPU_BATCH, CPU_BATCH = 8, 4
+GPU_BATCH, CPU_BATCH = 8, 4  # the same on every card: last bits depend on it (docs/decisions.md)
 _NOWHERE = Box(0, 0, 2, 2)
 
 
