@@ -44,18 +44,15 @@ class Claims:
         return {each: _batch(body) for each, body in zip(ids, found, strict=True) if body}
 
     def _listed(self, ids: set[str]) -> dict[str, str]:
-        """As `standing`, from the ETags of a listing: of each one claim is read."""
+        """As `standing`, from the ETags of a listing: one claim of each is read, and believed if it is still that version."""
         etags = {}
         for found in self._storage.list(keys.CLAIMS):
             if (each := found.key.removeprefix(keys.CLAIMS).removesuffix(".json")) in ids:
                 etags[each] = found.etag
-        batches: dict[str, str] = {}
         examples = {etag: each for each, etag in etags.items()}
-        for etag, body in zip(
-            examples, _each(lambda each: self._storage.get(keys.claim(each)), examples.values()), strict=True
-        ):
-            batches[etag] = _batch(body) if body else ""
-        return {each: batches[etag] for each, etag in etags.items() if batches[etag]}
+        read = _each(lambda each: self._storage.get_with_etag(keys.claim(each)), examples.values())
+        batches = {etag: _batch(body) for body, etag in filter(None, read) if etag in examples}
+        return {each: batches[etag] for each, etag in etags.items() if etag in batches}
 
     def claim(self, ids: Collection[str], batch: str) -> dict[str, str]:
         """The batch that each id is claimed for from now on: this one, unless somebody was faster."""

@@ -213,8 +213,30 @@ def test_many_claims_are_known_from_a_listing_and_few_are_read(drop, storage, mo
     drop.pair(*(f"clip{number:02}" for number in range(12)))
     drop.watcher().scan()
     monkeypatch.setattr(claims, "LISTED_FROM", 3)
-    read, get = [], storage.get
-    monkeypatch.setattr(storage, "get", lambda key: [read.append(key), get(key)][1])
+    read, get = [], storage.get_with_etag
+    monkeypatch.setattr(storage, "get_with_etag", lambda key: [read.append(key), get(key)][1])
     assert drop.watcher().scan().pairs == 12
     assert len([key for key in read if key.startswith(keys.CLAIMS)]) == 1
     assert len(drop.batches()) == 1
+
+
+def test_a_claim_that_is_moved_after_it_was_listed_speaks_for_no_other(drop, storage, monkeypatch):
+    drop.pair(*NAMES)
+    with pytest.raises(Crash):
+        drop.watcher(dying(storage, PUTS, before=True)).scan()
+    ledger = claims.Claims(storage)
+    ids = [key.removeprefix(keys.CLAIMS).removesuffix(".json") for key in drop.claims()]
+    (batch,) = set(ledger.standing(ids).values())
+    monkeypatch.setattr(claims, "LISTED_FROM", 0)
+    listed = storage.list
+
+    def list_and_move(prefix):
+        yield from listed(prefix)
+        if prefix == keys.CLAIMS:
+            ledger.move(
+                [ids[-1]], batch, "another"
+            )  # the last of those with one ETag is the one that is read
+
+    monkeypatch.setattr(storage, "list", list_and_move)
+    assert ledger.standing(ids) == {}, "nothing is believed, and each is asked for by its put"
+    assert ledger.claim(ids, "mine") == dict.fromkeys(ids[:-1], batch) | {ids[-1]: "another"}
