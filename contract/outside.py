@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import HTTPResponse
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -88,7 +89,7 @@ class Outside:
         with _Call(self._reach, self._verify, self._parse(url), seconds) as call:
             reply = call.follow()
             _refuse_answer(call.shown, reply)
-            _refuse_size(call.shown, int(reply.headers.get("Content-Length", "0")), max_bytes)
+            _refuse_size(call.shown, reply.raw.length_remaining or 0, max_bytes)
             digest, size = hashlib.sha256(), 0
             with _disk(path), path.open("wb") as file:
                 for chunk in call.chunks(reply):
@@ -174,11 +175,13 @@ class _Call:
             yield chunk
 
     def _target(self, reply: requests.Response) -> WebUrl:
-        place = urljoin(self._url.text, requests.utils.requote_uri(reply.headers["Location"]))
         try:
+            place = urljoin(self._url.text, requests.utils.requote_uri(reply.headers["Location"]))
             return WebUrl.parse(place, self._reach)
         except UrlFault as fault:
             raise UrlForbidden(f"{self.shown} leads on to what {fault}") from fault
+        except ValueError:  # urllib's own sentences quote what they stumble over
+            raise UrlForbidden(f"{self.shown} leads on to what is no URL") from None
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -240,6 +243,10 @@ def _cut_by(fuse: "_Fuse", kind: type[Any]) -> type[Any]:
             fuse.watch(made)
             return made
 
+        def response_class(self, *args: Any, **kwargs: Any) -> HTTPResponse:
+            """What http.client makes of a socket: of an answer with an odd head urllib3 loses it, and leaves it open."""
+            return fuse.keep(HTTPResponse(*args, **kwargs))
+
     return Watched
 
 
@@ -252,6 +259,7 @@ class _Fuse:
         self._timer = threading.Timer(seconds, self._blow)
         self._timer.daemon = True
         self._watched: list[socket.socket] = []
+        self._open = ExitStack()
 
     @property
     def words(self) -> str:
@@ -263,14 +271,17 @@ class _Fuse:
         self._timer.start()
 
     def put_out(self) -> None:
-        """Nothing is cut any more."""
+        """Nothing is cut any more, and nothing stays open."""
         self._timer.cancel()
-        for each in self._watched:
-            each.close()
+        self._open.close()
+
+    def keep(self, made: HTTPResponse) -> HTTPResponse:
+        """Close it at the end."""
+        return self._open.enter_context(made)
 
     def watch(self, made: socket.socket) -> None:
         """Cut this one too; a second descriptor of it, for TLS takes the first one over."""
-        self._watched.append(made.dup())
+        self._watched.append(self._open.enter_context(made.dup()))
         if self._blown.is_set():
             self._blow()
 

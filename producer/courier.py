@@ -33,6 +33,8 @@ from producer.outbox import is_over
 logger = logging.getLogger(__name__)
 
 THREADS = 8
+READERS = 4
+"""Of events that others put: what is posted may take long, and the look for what is new does not wait for it."""
 HOST_THREADS = 2
 """Of them for one receiver: a slow one does not keep the others from theirs."""
 POST_SECONDS = 10.0
@@ -86,6 +88,7 @@ class Courier:
         self._news: deque[WebhookDelivery] = deque()
         self._flights: dict[str, Future[_Known | None]] = {}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="courier")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="courier-reads")
         self._look_at = clock()
         self._is_silent = False
 
@@ -109,7 +112,12 @@ class Courier:
         finally:
             stop.set()
             thread.join()
-            self._threads.shutdown()
+            self.close()
+
+    def close(self) -> None:
+        """Let what was begun end, and begin nothing more."""
+        self._threads.shutdown()
+        self._readers.shutdown()
 
     def _run(self, stop: threading.Event, drain: bool) -> None:
         waiting = False
@@ -167,7 +175,7 @@ class Courier:
             del self._known[key]
         changed = [each for key, each in listed.items() if key not in self._flights and self._is_new(each)]
         some = changed[:READ_EVENTS]
-        for each, known in zip(some, self._threads.map(self._read, some), strict=True):
+        for each, known in zip(some, self._readers.map(self._read, some), strict=True):
             if known:
                 self._known[each.key] = known
         took = self._clock() - began

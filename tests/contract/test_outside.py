@@ -182,6 +182,10 @@ def test_the_address_that_was_checked_is_the_one_that_is_connected_to(site, reso
         "ftp://media.example/v",
         "gopher://media.example:443/v",
         "data:text/plain,x",
+        "http://[",
+        "https://[::1",
+        "https://media.example:port/",
+        "https://\\hunter2/",
     ],
 )
 def test_a_redirect_is_looked_at_like_the_first_url(site, resolver, fetch, dialled, target):
@@ -237,6 +241,22 @@ def test_a_certificate_of_nobody_or_for_another_name_is_refused(site, resolver, 
     with pytest.raises(SourceUnavailable, match="certificate"):
         fetch("/v", Outside(site.reach))
     assert site.asked == []
+
+
+@pytest.mark.parametrize("literal", ["93.184.216.34", "[2606:4700::1111]"])
+def test_a_public_address_is_dialled_as_it_stands(resolver, tmp_path, monkeypatch, literal):
+    tried = []
+
+    def refuse(self, address):
+        tried.append(address[0])
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    with pytest.raises(SourceUnavailable, match="cannot be reached"):
+        Outside(Reach()).fetch(
+            f"https://{literal}/v", tmp_path / "got", max_bytes=1, seconds=5, advance=print
+        )
+    assert tried == [literal.strip("[]")]
 
 
 # What servers say
@@ -313,6 +333,20 @@ def test_the_limit_holds_also_where_no_length_is_told_or_a_false_one(site, fetch
     with pytest.raises(InputTooLarge):
         fetch("/v", max_bytes=1_000_000)
     assert (tmp_path / "got").stat().st_size <= 1_000_000
+
+
+@pytest.mark.parametrize("length", ["many", "-5", "1.5", ""])
+def test_a_length_that_is_none_is_not_believed(site, fetch, length):
+    site.answers["/v"] = lambda handler: handler.say(200, BODY, Content_Length=length)
+    assert fetch("/v")[1] == BODY
+    with pytest.raises(InputTooLarge):
+        fetch("/v", max_bytes=len(BODY) - 1)
+
+
+def test_two_lengths_are_none_that_can_be_trusted(site, fetch):
+    site.answers["/v"] = lambda handler: handler.say(200, BODY, Content_Length="10, 11")
+    with pytest.raises(SourceUnavailable):
+        fetch("/v?hunter2")
 
 
 def test_no_more_than_the_told_length_is_read(site, fetch):

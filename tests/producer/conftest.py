@@ -57,7 +57,7 @@ def commit(storage):
             job_id=row.job.id,
             batch=batch,
             row=row.id,
-            job=row.job,
+            job=row.job.without_secrets(),
             attempt=Attempt(
                 id=attempt, number=1, host="here", started=STARTED, ended=STARTED + timedelta(seconds=2)
             ),

@@ -292,6 +292,19 @@ def test_a_screen_that_is_left_by_ctrl_c_gives_the_terminal_back(here, submitted
     assert begun in after and b"Traceback" not in shown
 
 
+def test_the_query_of_a_url_is_shown_by_no_command(dubline, here, jobs, storage, commit):
+    jobs.write_text("id,video,audio\none,https://host/v.mp4?sig=hunter2,hello.wav\n")
+    batch = json.loads(dubline("submit", jobs, "--json").stdout)["batch"]
+    (row,) = batch_rows(storage, batch)
+    for _ in ("waiting", "ended"):
+        for words in (["status", batch], ["show", batch, "one"], ["show", row.job.id[:12]]):
+            for more in ([], ["--json"]):
+                shown = dubline(*words, *more).output
+                assert "hunter2" not in shown
+        assert "https://host/v.mp4" in dubline("show", batch, "one").output
+        commit(batch, row.model_copy(update={"job": row.job}))
+
+
 # Webhooks
 
 

@@ -56,7 +56,7 @@ def hire(storage, site):
 
     yield hire
     for each in made:
-        each._threads.shutdown()
+        each.close()
 
 
 def work(courier):
