@@ -32,7 +32,7 @@ def delivery(name, **more):
     return Delivery(batch="b", row=row(name, **more))
 
 
-def until(true, seconds=40):
+def until(true, seconds=90):
     deadline = time.monotonic() + seconds
     while not (found := true()):
         assert time.monotonic() < deadline, "it did not come to pass"

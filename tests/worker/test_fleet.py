@@ -1,15 +1,20 @@
 """Workers and a feeder, real processes, real Celery: whatever dies or is stopped, its job runs elsewhere, soon."""
 
 import os
+import secrets
 import signal
+import threading
 import time
+from contextlib import contextmanager, suppress
 
 import pytest
 from pydantic import SecretStr
 
-from contract import keys
+from contract import broker, keys
+from contract.broker import make_app, publish
 from contract.settings import Settings
-from tests.worker.scripted import manifest_of, row, until
+from tests.brokers import CERTIFICATE
+from tests.worker.scripted import delivery, manifest_of, row, until
 from worker.preempt import NOTICES
 
 LEASE_SECONDS = 3.0
@@ -91,3 +96,98 @@ def test_a_worker_lives_through_redis_being_away_and_says_so_in_one_line(
     assert log.count("consumer: Connection to broker lost") + log.count("consumer: Cannot connect") == 1
     assert log.count("the heartbeat waits") == 1
     assert log.count(" Connected to ") == 2
+
+
+def test_a_job_that_outlives_the_brokers_lease_is_not_delivered_again(worker, app, begun, storage, tmp_path):
+    """Without a feeder: nobody but the broker could deliver it again."""
+    moving = delivery("moving-10")
+    impatient = {"variables": {"VISIBILITY_SECONDS": "3"}}
+
+    def received():
+        return sum((tmp_path / f"{name}.log").read_text().count("] received") for name in "ab")
+
+    def awake():
+        row = f"moving-0.{secrets.randbelow(10**6):06}"
+        publish(app, delivery(row))
+        return begun(row).worker
+
+    with worker("a", **impatient) as a, worker("b", **impatient) as b:
+        seen = set()
+        until(lambda: seen.add(awake()) or seen == {a.pid, b.pid})
+        time.sleep(2)  # both have ended what woke them
+        before = received()
+        publish(app, moving)
+        until(lambda: manifest_of(storage, moving.row))
+        assert received() == before + 1
+
+
+def test_a_process_that_lets_none_of_its_threads_run_is_killed_and_its_slot_works_again(
+    worker, app, begun, storage, ledger, monkeypatch
+):
+    monkeypatch.setattr(broker, "LIMIT_MARGIN_SECONDS", 2.0)
+    deaf, next_one = delivery("deaf-60", time_limit_seconds=1.0), delivery("moving-0")
+    publish(app, deaf)
+    with worker(lease_seconds=LEASE_SECONDS):
+        begun("deaf-60")
+        publish(app, next_one)
+        begun("moving-0")
+        until(lambda: manifest_of(storage, next_one.row))
+    claim = until(
+        lambda: (found := ledger.claim(deaf.row.job.id, "another", 30)).outcome == "claimed" and found
+    )
+    assert (claim.attempts, claim.lost, claim.orphaned) == (0, 1, True)
+
+
+def test_a_worker_works_through_tls_as_a_user_of_the_acl_with_events_and_control(
+    worker, fed, begun, storage, settings, plain, tls, user, tmp_path
+):
+    name, password = user
+    url = f"rediss://{name}:{password}@127.0.0.1:{tls.port}/0?ssl_ca_certs={CERTIFICATE}"
+    there = {"redis_url": SecretStr(url)}
+    moving = row("moving-0")
+    with make_app(settings.model_copy(update=there)) as app, heard(app) as events:
+        with fed(moving, **there), worker(**there):
+            until(lambda: manifest_of(storage, moving))
+            assert app.control.inspect(timeout=10).ping()
+            until(lambda: "task-succeeded" in events)
+    assert manifest_of(storage, moving).status == "succeeded"
+    log = (tmp_path / "worker.log").read_text()
+    assert "NOPERM" not in log and "Traceback" not in log
+
+
+@contextmanager
+def heard(app):
+    """Kinds of the events that workers send meanwhile, as Flower hears them."""
+    kinds, over = [], threading.Event()
+
+    def listen():
+        with app.connection_for_read() as connection:
+            receiver = app.events.Receiver(
+                connection, handlers={"*": lambda event: kinds.append(event["type"])}
+            )
+            while not over.is_set():
+                with suppress(TimeoutError):
+                    receiver.capture(limit=1, timeout=0.5)
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    try:
+        yield kinds
+    finally:
+        over.set()
+        thread.join(20)
+
+
+def test_a_worker_works_on_after_a_failover_behind_sentinels(worker, fed, begun, storage, failing_over):
+    master, url = failing_over
+    there = {"redis_url": SecretStr(url)}
+    before, across, after = row("moving-0"), row("moving-5"), row("moving-0.1")
+    with fed(before, **there) as submit, worker(**there):
+        until(lambda: manifest_of(storage, before))
+        submit(across)
+        begun("moving-5")
+        master.kill()
+        until(lambda: manifest_of(storage, across))
+        submit(after)
+        until(lambda: manifest_of(storage, after))
+    assert [manifest_of(storage, each).attempt.number for each in (before, across, after)] == [1, 1, 1]
