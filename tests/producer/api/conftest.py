@@ -36,6 +36,16 @@ class Serving:
 @pytest.fixture
 def serve(storage):
     """Start servers that end with the test."""
+    yield from _servers()
+
+
+@pytest.fixture(scope="module")
+def serve_for_all():
+    """Start servers that end with the tests of a file."""
+    yield from _servers()
+
+
+def _servers():
     running = []
 
     def start(settings):
