@@ -1,6 +1,6 @@
 """What it costs, in exactness, to decode only the lower half of MuseTalk's pictures, and what it saves.
 
-    python -m benchmarks.lower_half [--seeds 0,1] [--json]
+    python -m benchmarks.lower_half [--seeds 0,1] [--narrow N] [--json]
 
 Only rows from the middle down are ever pasted. The decoder can leave out the rows above them, and some that the others
 need (a margin), from one of its stages on: from the latents, or later, where most of the arithmetic is. Two things go
@@ -11,7 +11,8 @@ fewer rows, which a margin does not mend; so its mean and deviation can be taken
     source   of the whole picture that the decoder makes of the source frame's latents: once for each source frame, kept with them
     exact    of the very picture decoded whole; saves nothing, and shows what of the error is not the statistics'
 
-The decoder has the published shapes and random weights: how far statistics move depends on what a decoder has learned, so the
+The decoder has the published shapes (with --narrow N: a Nth of their channels and groups, and 1/N² of the seconds; what is saved
+is counted for the published ones) and random weights: how far statistics move depends on what a decoder has learned, so the
 figures are of its structure and not of the published weights. The latents are a face's (the demo's portrait), by an encoder with
 random weights; those "redrawn" are the same face's with another mouth (its lower third drawn out by 8 %).
 """
@@ -21,7 +22,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -73,10 +74,11 @@ def main() -> int:
     """Exit code 0; that nothing is exact enough is a result like any other."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", default="0,1", help="of the random weights")
+    parser.add_argument("--narrow", type=int, default=1, help="divide the channels by this")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     limit_threads()
-    vaes = [full_size(int(seed)) for seed in options.seeds.split(",")]
+    vaes = [autoencoder(int(seed), options.narrow) for seed in options.seeds.split(",")]
     costs = list(measured(vaes))
     if options.json:
         print(json.dumps([asdict(each) for each in costs]))
@@ -91,11 +93,15 @@ def main() -> int:
     return 0
 
 
-def full_size(seed: int) -> Any:
-    """The published autoencoder's shapes with random weights."""
+def autoencoder(seed: int, narrow: int) -> Any:
+    """The published autoencoder, or a narrow one with as many channels in a group, with random weights."""
+    config = PARTS["vae"].config
+    channels = [each // narrow for each in config["block_out_channels"]]
+    sizes = {"block_out_channels": channels, "norm_num_groups": config["norm_num_groups"] // narrow}
+    shapes = replace(PARTS["vae"], config={**config, **sizes})
     with TemporaryDirectory(prefix="dubline-vae-") as name:
-        (file,) = random_weights.write(Path(name), torch.float32, seed, {"vae": PARTS["vae"]}).values()
-        checkpoint = ready(file, PARTS["vae"], torch.float32)
+        (file,) = random_weights.write(Path(name), torch.float32, seed, {"vae": shapes}).values()
+        checkpoint = ready(file, shapes, torch.float32)
         vae = checkpoint.architecture.network()
         tensors = {each: checkpoint.tensor(each).clone() for each in checkpoint.shapes}
         vae.load_state_dict(tensors, strict=True, assign=True)
@@ -106,9 +112,9 @@ def full_size(seed: int) -> Any:
 def measured(vaes: list[Any]) -> Iterator[Cost]:
     """Every case with statistics from each place."""
     wholes = [Whole.of(each) for each in vaes]
-    whole_gflop = gflop(vaes[0], "latents", SEEN)
+    whole_gflop = gflop("latents", SEEN)
     for stage, margin in CASES:
-        saved = 1 - gflop(vaes[0], stage, margin) / whole_gflop
+        saved = 1 - gflop(stage, margin) / whole_gflop
         for statistics in ("own", "source", "exact"):
             pairs = [each.pair(stage, margin, statistics) for each in wholes]
             yield cost(pairs, stage, margin, statistics, saved)
@@ -189,8 +195,8 @@ def cropped(sample: torch.Tensor, margin: int) -> torch.Tensor:
     return sample[:, :, max(0, sample.shape[2] // 2 - margin) :]
 
 
-def gflop(vae: Any, stage: str, margin: int) -> float:
-    """10^9 operations of the convolutions and products of one picture."""
+def gflop(stage: str, margin: int) -> float:
+    """10^9 operations of the convolutions and products of one picture by the published decoder."""
     counter = FlopCounterMode(display=False)
     with counter, torch.device("meta"):
         decoded(PARTS["vae"].network().requires_grad_(False), torch.empty(1, 4, 32, 32), stage, margin)
