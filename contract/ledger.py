@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import redis
 
-from contract.connection import connect
+from contract.connection import PULSE_SECONDS, connect
 from contract.errors import BrokerUnavailable, ConfigurationError
 from contract.settings import Settings
 
@@ -158,11 +158,12 @@ class Ledger:
     """Leases and progress of jobs. Every method raises `BrokerUnavailable` while Redis is away."""
 
     def __init__(self, settings: Settings) -> None:
-        self._redis = connect(settings.redis_url.get_secret_value())
+        url = settings.redis_url.get_secret_value()
+        self._redis, pulse = connect(url), connect(url, answer_seconds=PULSE_SECONDS, tries=0)
         self._prefix = f"{settings.namespace}:"
         self._offer = self._redis.register_script(_OFFER)
         self._claim = self._redis.register_script(_CLAIM)
-        self._beat = self._redis.register_script(_BEAT)
+        self._beat = pulse.register_script(_BEAT)
         self._release = self._redis.register_script(_RELEASE)
         self._cancel = self._redis.register_script(_CANCEL)
 
@@ -204,7 +205,7 @@ class Ledger:
         progress: Progress,
         counters: Claim | None = None,
     ) -> Hold:
-        """Renew the lease and the broker's, and learn whether to go on.
+        """Renew the lease and the broker's, and learn whether to go on; tried once, and known after seconds.
 
         A wiped entry is written anew, with the `counters` that its claim told.
         """
