@@ -23,11 +23,13 @@ ANSWER_SECONDS = 10
 """A command of the ledger takes milliseconds; a server that hangs is known after a few of these."""
 TRIES = 3
 """A command is repeated after a connection breaks, within a second or so; whoever asks waits for longer outages himself."""
+PULSE_SECONDS = 3
+"""A beat that is not answered for so long is left out, and not repeated: the next one comes in a second."""
 SENTINEL_SECONDS = 2
 """A Sentinel that does not answer for so long is passed over for the next."""
 
 
-def connect(url: str) -> redis.Redis:
+def connect(url: str, *, answer_seconds: float = ANSWER_SECONDS, tries: int = TRIES) -> redis.Redis:
     """A client that answers in str; nothing connects yet."""
     address = RedisAddress.parse(url)
     options = {
@@ -36,8 +38,9 @@ def connect(url: str) -> redis.Redis:
         "password": address.password,
         "decode_responses": True,
         **SOCKET_OPTIONS,
-        "socket_timeout": ANSWER_SECONDS,
-        "retry": Retry(ExponentialWithJitterBackoff(base=0.1, cap=1.0), TRIES),
+        "socket_timeout": answer_seconds,
+        "socket_connect_timeout": min(answer_seconds, SOCKET_OPTIONS["socket_connect_timeout"]),
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.1, cap=1.0), tries),
     }
     if address.master:
         once = Retry(NoBackoff(), 0)  # then the next one is asked

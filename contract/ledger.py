@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from contract.connection import connect, translated
+from contract.connection import PULSE_SECONDS, connect, translated
 from contract.settings import Settings
 
 State = Literal["queued", "staging", "preparing", "generating", "uploading", "done", "failed", "cancelled"]
@@ -155,11 +155,12 @@ class Ledger:
     """Leases and progress of jobs. Every method raises `BrokerUnavailable` while Redis is away."""
 
     def __init__(self, settings: Settings) -> None:
-        self._redis = connect(settings.redis_url.get_secret_value())
+        url = settings.redis_url.get_secret_value()
+        self._redis, pulse = connect(url), connect(url, answer_seconds=PULSE_SECONDS, tries=0)
         self._prefix = f"{settings.namespace}:"
         self._offer = self._redis.register_script(_OFFER)
         self._claim = self._redis.register_script(_CLAIM)
-        self._beat = self._redis.register_script(_BEAT)
+        self._beat = pulse.register_script(_BEAT)
         self._release = self._redis.register_script(_RELEASE)
         self._cancel = self._redis.register_script(_CANCEL)
 
@@ -201,7 +202,7 @@ class Ledger:
         progress: Progress,
         counters: Claim | None = None,
     ) -> Hold:
-        """Renew the lease and the broker's, and learn whether to go on.
+        """Renew the lease and the broker's, and learn whether to go on; tried once, and known after seconds.
 
         A wiped entry is written anew, with the `counters` that its claim told.
         """

@@ -129,10 +129,14 @@ def tls(plain):
 
 @pytest.fixture
 def user(settings):
-    """A user of the ACL who may touch what lies under the namespace and nothing else; login and password."""
+    """A user of the ACL who may touch what lies under the namespace and nothing else; login and password.
+
+    A pattern that is subscribed to must be granted by its very letters: the two that workers and Flower listen at.
+    """
     admin = connect(settings.redis_url.get_secret_value())
     name, password = f"user-{secrets.token_hex(4)}", "p@ss/word:1"
-    rights = ["resetchannels", f"&{settings.namespace}:*", "+@all", "-@admin", "-@dangerous", "+info"]
+    patterns = [f"&{settings.namespace}:{each}" for each in ("*", "/0.celery.pidbox", "/0.celeryev/*")]
+    rights = ["resetchannels", *patterns, "+@all", "-@admin", "-@dangerous", "+info"]
     admin.execute_command("ACL", "SETUSER", name, "on", f">{password}", f"~{settings.namespace}:*", *rights)
     yield name, "p%40ss%2Fword%3A1"
     admin.execute_command("ACL", "DELUSER", name)

@@ -9,7 +9,15 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from types import TracebackType
 
-from contract.errors import BrokerUnavailable, Cancelled, DublineError, LeaseLost, Stalled, TimeLimit
+from contract.errors import (
+    BrokerUnavailable,
+    Cancelled,
+    DublineError,
+    LeaseLost,
+    Preempted,
+    Stalled,
+    TimeLimit,
+)
 from contract.ledger import Claim, Ledger
 from worker.progress import JobProgress
 
@@ -21,8 +29,10 @@ STALL_SECONDS = 600.0
 STOP_SECONDS = 2.5
 """A render that was told to stop and has not after this long is ended with its process. A second until it is told, one more
 until that is looked at, and the commit: together under the 5 s within which a cancelled job stops."""
-LAST_WORDS_SECONDS = 60.0
-"""Most that a process that is to end takes to give its job back."""
+HAND_BACK_SECONDS = 10.0
+"""One whose worker is being stopped has this long: finished segments are still uploaded. Its parent waits a little longer."""
+LAST_WORDS_SECONDS = 20.0
+"""Most that a process that is to end takes to give its job back: less than a lease, for nobody beats meanwhile."""
 
 GONE = LeaseLost("another worker holds this job now; this attempt stops before its commit")
 CANCELLED = Cancelled("a person cancelled the job while it was running")
@@ -138,7 +148,8 @@ class Heartbeat:
                 Stalled(f"nothing moved for {STALL_SECONDS:g} s while {self.progress.state}")
             )
         reason = self.progress.revoked
-        if reason is not None and now - self.progress.revoked_at > STOP_SECONDS:
+        patience = HAND_BACK_SECONDS if isinstance(reason, Preempted) else STOP_SECONDS
+        if reason is not None and now - self.progress.revoked_at > patience:
             self._end(reason)
 
     def _end(self, reason: DublineError) -> None:

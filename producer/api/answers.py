@@ -333,8 +333,8 @@ def job_answer(found: Found, standing: Standing, token: str | None) -> JobAnswer
         later_seconds=row.later_seconds,
         error=_error(row, manifest),
         request=RequestAnswer(
-            video=found.job.video.uri,
-            audio=found.job.audio.uri,
+            video=found.job.video.shown,
+            audio=found.job.audio.shown,
             options=found.job.options,
             priority=found.priority,
             time_limit_seconds=found.time_limit_seconds,

@@ -145,11 +145,15 @@ def test_a_worker_works_through_tls_as_a_user_of_the_acl_with_events_and_control
     url = f"rediss://{name}:{password}@127.0.0.1:{tls.port}/0?ssl_ca_certs={CERTIFICATE}"
     there = {"redis_url": SecretStr(url)}
     moving = row("moving-0")
-    with make_app(settings.model_copy(update=there)) as app, heard(app) as events:
-        with fed(moving, **there), worker(**there):
-            until(lambda: manifest_of(storage, moving))
-            assert app.control.inspect(timeout=10).ping()
-            until(lambda: "task-succeeded" in events)
+    with (
+        make_app(settings.model_copy(update=there)) as app,
+        heard(app) as events,
+        fed(moving, **there),
+        worker(**there),
+    ):
+        until(lambda: manifest_of(storage, moving))
+        assert app.control.inspect(timeout=10).ping()
+        until(lambda: "task-succeeded" in events)
     assert manifest_of(storage, moving).status == "succeeded"
     log = (tmp_path / "worker.log").read_text()
     assert "NOPERM" not in log and "Traceback" not in log

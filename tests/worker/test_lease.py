@@ -1,5 +1,6 @@
 """A lease lives as long as its job moves, and an attempt that must not go on ends, if need be with its process."""
 
+import socket
 import threading
 import time
 
@@ -8,8 +9,10 @@ from pydantic import SecretStr
 
 from contract.errors import Cancelled, LeaseLost, Preempted, Stalled, TimeLimit
 from contract.ledger import Ledger
+from contract.settings import Settings
 from worker import lease
 from worker.lease import Heartbeat, Lease
+from worker.stopping import LAST_SECONDS
 
 LEASE_SECONDS = 0.5
 
@@ -127,6 +130,30 @@ def test_without_redis_an_attempt_goes_on_and_says_so_once(heartbeat, settings, 
         heart.confirm()
     assert not ending.over.is_set()
     assert caplog.text.count("the heartbeat waits") == 1
+
+
+def test_a_redis_that_hangs_does_not_keep_the_clock_from_being_watched(heartbeat, settings, ending):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = SecretStr(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        hanging = Ledger(settings.model_copy(update={"redis_url": url}))
+        with heartbeat(limit_seconds=0.3, of=hanging) as heart:
+            with pytest.raises(TimeLimit):
+                moving(heart, 15)
+            assert time.monotonic() - heart._began < 8
+
+
+def test_a_render_whose_worker_stops_has_longer_to_hand_over_what_is_finished(heartbeat, ending, monkeypatch):
+    monkeypatch.setattr(lease, "HAND_BACK_SECONDS", 1.0)
+    with heartbeat() as heart:
+        heart.progress.revoke(Preempted("stopped"))
+        assert not ending.over.wait(lease.STOP_SECONDS + 0.4)
+        assert ending.over.wait(5)
+    assert isinstance(ending.reason, Preempted)
+
+
+def test_last_words_end_before_anybody_else_may_take_the_job():
+    assert Settings().lease_seconds > lease.LAST_WORDS_SECONDS + lease.BEAT_SECONDS
+    assert lease.HAND_BACK_SECONDS < LAST_SECONDS
 
 
 def test_last_words_that_hang_do_not_keep_the_process(heartbeat, ending, monkeypatch):

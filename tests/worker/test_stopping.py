@@ -77,7 +77,7 @@ def test_a_hanging_job_of_a_worker_that_stops_is_handed_back_all_the_same(worker
     with worker(grace_seconds=0.5) as process:
         begun("hanging-60")
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)
     claim = ledger.claim(hanging.row.job.id, "elsewhere", 30)
     assert (claim.outcome, claim.attempts, claim.lost, claim.preempted) == ("claimed", 0, 0, 1)
 
