@@ -43,6 +43,7 @@ def make_api(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         docs_url=None,  # they would be fetched from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=_lifespan,
     )
     api.state.desk = Desk.of(services)

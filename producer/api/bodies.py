@@ -93,13 +93,20 @@ def _columns() -> dict[str, Any]:
 def row_schema(**files: Any) -> dict[str, Any]:
     """A row for OpenAPI; `files`: columns that are something else than an address."""
     address = {"type": "string", "examples": ["s3://media/face.mp4"], "description": "s3://bucket/key"}
-    properties = {**_columns(), **dict.fromkeys(REQUIRED, address), **files}
+    columns = {name: _without_null(each) for name, each in _columns().items()} if files else _columns()
+    properties = {**columns, **dict.fromkeys(REQUIRED, address), **files}
     return {
         "type": "object",
         "required": list(REQUIRED),
         "additionalProperties": False,
         "properties": properties,
     }
+
+
+def _without_null(column: dict[str, Any]) -> dict[str, Any]:
+    """The same for a form, where nothing but leaving it out means nothing."""
+    kinds = [each for each in column.get("anyOf", ()) if each != {"type": "null"}]
+    return {**column, "anyOf": kinds} if kinds else column
 
 
 def described(**contents: dict[str, Any]) -> dict[str, Any]:

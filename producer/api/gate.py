@@ -7,6 +7,7 @@ elsewhere: a page on the internet can send requests to loopback, and can have it
 
 import asyncio
 import ipaddress
+import logging
 import re
 import time
 from collections.abc import Iterable
@@ -20,10 +21,13 @@ from producer.api.figures import NOWHERE
 from producer.api.problems import problem
 from producer.api.services import Services
 
+logger = logging.getLogger(__name__)
+
 OPEN = frozenset(("/", "/health/live", "/health/ready", "/version", "/openapi.json"))
 """What needs no key: it tells nothing of anybody ..."""
 OPEN_UNDER = "/web/"
 """... and neither do the files of the page."""
+METHODS = frozenset(("GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"))
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 DRAIN_SECONDS = 2.0
 DRAIN_BYTES = 64 * 2**20
@@ -66,7 +70,12 @@ class Gate:
         except DublineError as error:
             await problem(error)(scope, exchange.receive, exchange.send)
             return
-        await self._app(scope, exchange.receive, exchange.send)
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except Exception:  # the one place: a defect is told to the log, and the client has its answer by now
+            if not exchange.is_answered:
+                raise
+            logger.exception("a defect: %s %s", scope["method"], scope["path"])
 
     async def _admit(self, scope: Scope) -> str | None:
         """Whose request that is; None: of somebody at this machine.
@@ -104,7 +113,7 @@ class Gate:
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
         address = getattr(route, "path", NOWHERE) if route else NOWHERE
-        method = scope["method"] if route else NOWHERE
+        method = scope["method"] if scope["method"] in METHODS else NOWHERE
         self._services.figures.requests.labels(address, method, str(status)).inc()
         self._services.figures.seconds.labels(address).observe(seconds)
 
@@ -153,6 +162,8 @@ class _Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.status = 0
+        self.is_answered = False
+        """Whole."""
         headers = Headers(scope=scope)
         self._is_read = "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
         self._receive = receive
@@ -173,7 +184,9 @@ class _Exchange:
                 headers.setdefault(name, value)
             if not self._is_read:
                 headers["Connection"] = "close"
-        is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        is_last = self.is_answered = message["type"] == "http.response.body" and not message.get(
+            "more_body", False
+        )
         if not is_last or self._is_read:
             await self._send(message)
             return

@@ -155,14 +155,18 @@ class Lookup:
     def _look(self, owner: str | None, job: str, batch: str | None) -> tuple[Found, list[Found]]:
         """The job, and others of its batch that somebody may ask for next."""
         others: list[Found] = []
-        for found in self._rows(owner, batch or single_name(owner, job)):
+        for found in self._rows(owner, single_name(owner, job) if batch is None else batch):
             if found.id == job:
                 return found, others
             others += [found] if len(others) < SCANNED else []
         if batch is None and (made := self._by_result(owner, job)):
             return made, []
-        hint = "" if batch else "; a job that has not ended is found with ?batch=, as its links have it"
-        raise NotFound(f"there is no job {job}{' in that batch' if batch else ''}{hint}")
+        hint = (
+            ""
+            if batch is not None
+            else "; a job that has not ended is found with ?batch=, as its links have it"
+        )
+        raise NotFound(f"there is no job {job}{' in that batch' if batch is not None else ''}{hint}")
 
     def _rows(self, owner: str | None, batch: str) -> Iterator[Found]:
         """The rows of a batch, none where it is another's or there is none."""

@@ -18,7 +18,7 @@ from contract.storage import StoredObject
 from producer.api.desk import Asking, AtDesk, BatchQuery, Desk
 from producer.api.kinds import kind_of
 from producer.api.lookup import Found
-from producer.api.problems import documented
+from producer.api.problems import documented, problem
 from producer.api.services import Services
 from producer.show import show
 
@@ -194,7 +194,10 @@ async def _file(
     }
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
-    asked = _range(request, found, tag)
+    try:
+        asked = _range(request, found, tag)
+    except RangeUnsatisfiable as error:
+        return problem(error, {"Content-Range": f"bytes */{found.bytes}"})
     start, end = asked or (0, found.bytes)
     headers["Content-Length"] = str(end - start)
     if asked:

@@ -36,6 +36,16 @@ class Serving:
 @pytest.fixture
 def serve(storage):
     """Start servers that end with the test."""
+    yield from _servers()
+
+
+@pytest.fixture(scope="module")
+def serve_for_all():
+    """Start servers that end with the tests of a file."""
+    yield from _servers()
+
+
+def _servers():
     running = []
 
     def start(settings):
@@ -98,13 +108,3 @@ def two(serve, guarded_settings):
 def pair():
     """The files of a form."""
     return {"video": ("face.MP4", b"video" * 1000), "audio": ("voice.wav", b"voice" * 100)}
-
-
-def problem(answer, status, code):
-    """The problem that an answer tells of, which is the one that was expected."""
-    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), (
-        answer.text
-    )
-    said = answer.json()
-    assert (said["status"], said["code"], said["type"]) == (status, code, f"urn:dubline:{code}"), said
-    return said
