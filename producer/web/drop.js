@@ -22,6 +22,7 @@ export function sorted(files) {
   for (const file of files) {
     const part = partOf(file);
     if (part === null) return { fault: `${file.name} is no video, image, sound or CSV by its name.` };
+    if (file.size === 0) return { fault: `${file.name} has no bytes.` };
     if (parts[part]) return { fault: `One video and one audio at a time; for many pairs, drop a CSV. Nothing was taken.` };
     parts[part] = file;
   }

@@ -22,7 +22,7 @@ class JobPage {
   constructor(job, signal) {
     this.signal = signal;
     this.stages = new Stages();
-    this.title = el("h1", {}, name(job.row));
+    this.title = el("h1", { tabindex: -1 }, name(job.row));
     this.state = el("span", { class: "state" });
     this.fault = el("p", { class: "fault", role: "alert" });
     this.away = el("p", { class: "notice", hidden: true }, "Redis is away: how far the job is shows when it is back. It goes on meanwhile.");
@@ -86,7 +86,7 @@ class JobPage {
     this.actions.replaceChildren(...[
       links.stream ? el("a", { class: "button primary", href: links.stream, download: `${job.row}.mp4` }, "Download video") : null,
       links.manifest ? el("button", { type: "button", onclick: () => this.saveManifest() }, "Download manifest") : null,
-      state === "failed" || state === "cancelled" ? el("button", { type: "button", onclick: () => this.act("POST", links.retry, "Rendered after all") }, "Retry") : null,
+      state === "failed" || state === "cancelled" ? el("button", { type: "button", class: "retry", onclick: () => this.act("POST", links.retry, "Rendered after all") }, "Retry") : null,
       FINAL.includes(state) || state === "stopping" ? null : el("button", { type: "button", class: "danger", onclick: () => this.act("DELETE", links.cancel, "Cancelling") }, "Cancel"),
     ].filter(Boolean));
     if (held) (this.actions.firstElementChild ?? this.title).focus();

@@ -57,7 +57,7 @@ class NewJob {
   chosen(event, part) {
     const files = [...event.target.files];
     event.target.value = ""; // the same file may be chosen again
-    if (part && files.length === 1) this.put(part, files[0]);
+    if (part && files.length === 1 && files[0].size) this.put(part, files[0]);
     else if (files.length) this.take(files);
   }
 
@@ -109,9 +109,7 @@ class NewJob {
   }
 
   ready() {
-    const missing = ["video", "audio"].filter((part) => !this.files[part]);
-    this.send.setAttribute("aria-disabled", String(missing.length > 0));
-    this.missing = missing;
+    this.missing = ["video", "audio"].filter((part) => !this.files[part]);
   }
 
   async estimate() {

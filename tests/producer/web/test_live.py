@@ -143,7 +143,7 @@ def test_by_the_keyboard_alone_a_pair_is_chosen_sent_cancelled_and_retried(live,
     page.keyboard.press("Enter")
     expect(page.locator(".heading .state")).to_have_text("Cancelled", timeout=60_000)
     expect(page.locator(".failure")).to_contain_text("Retry renders it after all")
-    tab_to(".actions button")
+    tab_to(".actions button.retry")
     page.keyboard.press("Enter")
     expect(page.locator(".stages")).to_be_visible()
     page.get_by_role("button", name="Cancel").click()

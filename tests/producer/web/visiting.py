@@ -41,9 +41,9 @@ class Visit:
 
     def check(self):
         left = [each for each in self.errors if not any(known.search(each) for known in self._forgiven)]
-        assert left == []
+        assert not left, left
         outside = [each for each in self.requests if not each.startswith((f"{self.url}/", "blob:"))]
-        assert outside == []
+        assert not outside, outside
 
 
 def drop(page, *paths):
