@@ -83,20 +83,29 @@ async def submit(
     owner: Asking,
     name: Annotated[BatchName | None, Query(description="Of a CSV; JSON has its own.")] = None,
     skip_bad: Annotated[bool, Query(description="Of a CSV: submit the good rows all the same.")] = False,
+    webhook_url: Annotated[
+        str | None, Query(description="Of a CSV: is told when all rows have ended.")
+    ] = None,
 ) -> Response:
     """A CSV as the body, or rows as JSON. While a row is bad nothing is submitted, unless bad ones are skipped."""
     if media_type(request) == "text/csv":
         csv = await read_body(request, ROWS_BYTES)
         submitter = desk.submitter(owner)
-        asked = f"csv {name} {skip_bad} {hashlib.sha256(csv).hexdigest()}"
-        return await _once(request, desk, owner, asked, lambda: submitter.table(csv, name, skip_bad))
+        asked = f"csv {name} {skip_bad} {webhook_url} {hashlib.sha256(csv).hexdigest()}"
+        return await _once(
+            request, desk, owner, asked, lambda: submitter.table(csv, name, skip_bad, webhook_url)
+        )
     if media_type(request) != "application/json":
         raise BadRequest("the body must be a CSV (Content-Type: text/csv) or rows (application/json)")
     body = await read_json(request, BatchBody, ROWS_BYTES)
     submitter = desk.submitter(owner)
     asked = f"json {body.model_dump_json()}"
     return await _once(
-        request, desk, owner, asked, lambda: submitter.many(body.rows, body.name, body.skip_bad)
+        request,
+        desk,
+        owner,
+        asked,
+        lambda: submitter.many(body.rows, body.name, body.skip_bad, body.webhook_url),
     )
 
 

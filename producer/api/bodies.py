@@ -36,6 +36,8 @@ class BatchBody(Boundary):
     name: BatchName | None = None
     """Without it: made of the rows, so that the same rows are the same batch."""
     skip_bad: bool = False
+    webhook_url: str | None = None
+    """Is told when all rows have ended."""
     rows: Annotated[list[Cells], Field(min_length=1)]
 
 
@@ -92,7 +94,11 @@ def _columns() -> dict[str, Any]:
 
 def row_schema(**files: Any) -> dict[str, Any]:
     """A row for OpenAPI; `files`: columns that are something else than an address."""
-    address = {"type": "string", "examples": ["s3://media/face.mp4"], "description": "s3://bucket/key"}
+    address = {
+        "type": "string",
+        "examples": ["s3://media/face.mp4"],
+        "description": "s3://bucket/key or https://host/path",
+    }
     columns = {name: _without_null(each) for name, each in _columns().items()} if files else _columns()
     properties = {**columns, **dict.fromkeys(REQUIRED, address), **files}
     return {

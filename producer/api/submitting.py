@@ -3,17 +3,18 @@
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from contract import keys
-from contract.errors import BY_CODE, BadRequest, BatchConflict, InputForbidden
+from contract.errors import BY_CODE, BadRequest, BatchConflict, ConfigurationError, InputForbidden
 from contract.job import Row
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.api.bodies import Cells, text_of
 from producer.batches import batch_rows, owned
-from producer.cells import Place, has_scheme, place_of
+from producer.cells import Place, has_scheme, place_of, webhook_of
 from producer.check import Checked, check_reading
 from producer.pairs import Reading, pairs_of
 from producer.submit import Submission, rows_of, submit
@@ -51,16 +52,18 @@ class Submitter:
             (row,) = batch_rows(self._storage, batch)
         return row
 
-    def many(self, rows: Iterable[Cells], name: str | None, skip_bad: bool) -> Submission:
-        """Rows as JSON.
+    def many(
+        self, rows: Iterable[Cells], name: str | None, skip_bad: bool, webhook: str | None
+    ) -> Submission:
+        """Rows as JSON; `webhook` is told when all of them have ended.
 
         Raises:
             BadRequest: rows have faults, and are not to be skipped.
             BatchConflict: a batch of that name holds other rows.
         """
-        return self._submit(_records(map(text_of, rows)), name, skip_bad)
+        return self._submit(_records(map(text_of, rows)), name, skip_bad, webhook)
 
-    def table(self, csv: bytes, name: str | None, skip_bad: bool) -> Submission:
+    def table(self, csv: bytes, name: str | None, skip_bad: bool, webhook: str | None) -> Submission:
         """A CSV as it was uploaded.
 
         Raises: as `many`.
@@ -68,15 +71,20 @@ class Submitter:
         with tempfile.TemporaryDirectory(prefix="dubline-") as folder:
             path = Path(folder, "upload.csv")
             path.write_bytes(csv)
-            return self._submit(read_table(path, "the CSV"), name, skip_bad)
+            return self._submit(read_table(path, "the CSV"), name, skip_bad, webhook)
 
-    def _submit(self, records: Iterable[Record], name: str | None, skip_bad: bool) -> Submission:
+    def _submit(
+        self, records: Iterable[Record], name: str | None, skip_bad: bool, webhook: str | None
+    ) -> Submission:
+        with _no_webhooks():
+            told = webhook_of(webhook or "", self._settings)
         checked = self._check("batch", records)
         batch = owned(self._owner, name) if name else None
-        return submit(checked, self._storage, batch=batch, skip_bad=skip_bad, owner=self._owner)
+        return submit(checked, self._storage, batch=batch, skip_bad=skip_bad, owner=self._owner, webhook=told)
 
     def _check(self, name: str, records: Iterable[Record]) -> Checked:
-        reading = pairs_of(records, "the CSV", self._resolver(), self._settings)
+        with _no_webhooks():
+            reading = pairs_of(records, "the CSV", self._resolver(), self._settings)
         contents = self._contents(reading)
         return replace(check_reading(name, reading, self._storage, self._settings), contents=contents)
 
@@ -116,6 +124,15 @@ class Submitter:
 def single_name(owner: str | None, job: str) -> str:
     """The batch that holds this job alone."""
     return owned(owner, f"job-{job[:JOB_DIGITS]}")
+
+
+@contextmanager
+def _no_webhooks() -> Iterator[None]:
+    """A server that cannot sign webhooks is not asked for them: to change that is not the client's to do."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise BadRequest("this server has no secret to sign webhooks with; leave webhook_url out") from error
 
 
 def _records(rows: Iterable[Mapping[str, str]]) -> Iterator[Record]:

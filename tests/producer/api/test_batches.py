@@ -1,4 +1,5 @@
 import pytest
+from pydantic import SecretStr
 
 from contract import keys
 from contract.ledger import Progress
@@ -44,6 +45,30 @@ def test_a_csv_and_the_same_rows_as_json_are_the_same_batch(client, csv, two_row
     again = client.post("/batches", json={"name": "nightly", "rows": two_rows}).json()
     assert (again["id"], again["already"]) == ("nightly", True)
     assert [row.id for row in batch_rows(storage, "nightly")] == ["one", "two"]
+
+
+def test_a_server_that_cannot_sign_webhooks_takes_none(client, csv, two_rows, storage):
+    hook = "https://example.com/hook"
+    for body in ({"webhook_url": hook, "rows": two_rows}, {"rows": [two_rows[0] | {"webhook_url": hook}]}):
+        said = problem(client.post("/batches", json=body), 422, "bad_request")
+        assert "no secret to sign webhooks" in said["detail"]
+    problem(client.post(f"/batches?webhook_url={hook}", content=csv, headers=CSV), 422, "bad_request")
+    assert not [key for key in found(storage) if key.startswith(keys.BATCHES)]
+
+
+def test_a_batch_and_its_rows_may_have_webhooks(settings, serve, csv, two_rows, storage):
+    signing = settings.model_copy(update={"webhook_secret": SecretStr("whsec_" + "QUJD" * 8)})
+    rows = [two_rows[0] | {"webhook_url": "https://example.com/row"}]
+    body = {"name": "told", "webhook_url": "https://example.com/batch", "rows": rows}
+    inside = {"webhook_url": "https://127.0.0.1/", "rows": two_rows}
+    with serve(signing).client() as client:
+        assert client.post("/batches", json=body).status_code == 202
+        client.post("/batches?name=csv&webhook_url=https://example.com/csv", content=csv, headers=CSV)
+        problem(client.post("/batches", json=inside), 422, "bad_request")
+    (row,) = batch_rows(storage, "told")
+    assert row.webhook_url == "https://example.com/row"
+    assert b"https://example.com/batch" in storage.get(keys.webhook("told"))
+    assert b"https://example.com/csv" in storage.get(keys.webhook("csv"))
 
 
 def test_without_a_name_the_same_rows_name_themselves(client, csv, two_rows):
