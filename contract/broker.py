@@ -21,6 +21,9 @@ VISIBILITY_SECONDS = 120
 LIMIT_MARGIN_SECONDS = 30.0
 """The child minds the time limit itself and says what was wrong; Celery kills one that does not even do that."""
 
+_JOB = "dubline-job"
+"""Header of a message: its job's id, also for workers that cannot read the rest."""
+
 # kombu's Redis transport: 0 is served first.
 _URGENT = 0
 _PRIORITIES: dict[Priority, int] = {"high": 1, "normal": 3, "low": 6}
@@ -100,6 +103,7 @@ def publish(app: Celery, delivery: Delivery, *, urgent: bool = False) -> None:
             priority=_URGENT if urgent else _PRIORITIES[delivery.row.priority],
             time_limit=limit + LIMIT_MARGIN_SECONDS if limit else app.conf.task_time_limit,
             argsrepr=f"batch={delivery.batch} row={delivery.row.id} job={job.id[:12]} engine={job.options.engine}",
+            headers={_JOB: job.id},
             retry=False,
         )
     except (OperationalError, CeleryOperationalError) as error:
@@ -113,3 +117,9 @@ def publish(app: Celery, delivery: Delivery, *, urgent: bool = False) -> None:
 def delivery_tag(request: Any) -> str:
     """The broker's own name of the delivery that a task runs for, from the task's `request`: what a beat renews."""
     return str(request.properties["delivery_tag"])
+
+
+def job_named(request: Any) -> str | None:
+    """The id of the job that a message says it is about, from the task's `request`; None in messages that say nothing."""
+    found = (request.headers or {}).get(_JOB)
+    return str(found) if found else None
