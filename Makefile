@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports unit chaos hostile dispatch lock clean
+.PHONY: help demo test lint types imports unit chaos hostile dispatch lock debian clean
 SEED ?= 1 2 3 4 5
 JOBS ?= 1000
 
@@ -43,6 +43,9 @@ lock:            ## write constraints.txt anew: the newest versions that pyproje
 	$(BIN)/uv pip compile --quiet --universal --upgrade --all-extras --no-header --no-annotate \
 	    --no-emit-index-url --python-version 3.11 pyproject.toml -o constraints.txt
 
+debian:          # what tests need besides Python; elsewhere install it yourself, or the tests of the page are skipped
+	if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium openssl; fi
+
 clean:           ## remove what make made
 	rm -rf .venv demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info build
 
@@ -53,4 +56,5 @@ clean:           ## remove what make made
 
 .venv/dev: .venv/demo
 	$(PIP) install --constraint constraints.txt --editable '.[api,local,worker,musetalk,upstream,dev]'
+	{ command -v chromium && command -v openssl; } >/dev/null || $(MAKE) --no-print-directory debian
 	touch $@

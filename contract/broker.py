@@ -24,6 +24,8 @@ LIMIT_MARGIN_SECONDS = 30.0
 
 SETUP_SECONDS = 600.0
 """A child that is not ready after this long is killed and replaced. It imports and sets up; Celery's default is 4 s."""
+_JOB = "dubline-job"
+"""Header of a message: its job's id, also for workers that cannot read the rest."""
 
 # kombu's Redis transport: 0 is served first.
 _URGENT = 0
@@ -109,7 +111,7 @@ def publish(app: Celery, delivery: Delivery, *, urgent: bool = False) -> None:
             time_limit=limit + LIMIT_MARGIN_SECONDS if limit else app.conf.task_time_limit,
             # What Flower shows, in a narrow column: what tells tasks apart comes first.
             argsrepr=f"{delivery.row.id} of {delivery.batch}, {job.options.engine}, job {job.id[:12]}",
-            headers={PUBLISHED: round(time.time(), 3)},
+            headers={PUBLISHED: round(time.time(), 3), _JOB: job.id},
             retry=False,
         )
     except (OperationalError, CeleryOperationalError) as error:
@@ -123,3 +125,9 @@ def publish(app: Celery, delivery: Delivery, *, urgent: bool = False) -> None:
 def delivery_tag(request: Any) -> str:
     """The broker's own name of the delivery that a task runs for, from the task's `request`: what a beat renews."""
     return str(request.properties["delivery_tag"])
+
+
+def job_named(request: Any) -> str | None:
+    """The id of the job that a message says it is about, from the task's `request`; None in messages that say nothing."""
+    found = (request.headers or {}).get(_JOB)
+    return str(found) if found else None

@@ -99,6 +99,13 @@ if ARGV[3] == 'infrastructure' then redis.call('HSETNX', KEYS[1], 'trouble', now
 keep()
 return 1"""
 
+# ARGV: delay in milliseconds before it may be offered again
+_PUT_OFF = f"""{_START}
+if ended or held or not get('offered') then return 0 end
+redis.call('HSET', KEYS[1], 'not_before', now + ARGV[1], 'offered', 0)
+redis.call('HDEL', KEYS[1], 'offers') keep()
+return 1"""
+
 _CANCEL = f"""{_START}
 if ended or redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 redis.call('HSET', KEYS[1], 'cancel', 1) keep()
@@ -162,6 +169,7 @@ class Ledger:
         self._claim = self._redis.register_script(_CLAIM)
         self._beat = pulse.register_script(_BEAT)
         self._release = self._redis.register_script(_RELEASE)
+        self._put_off = self._redis.register_script(_PUT_OFF)
         self._cancel = self._redis.register_script(_CANCEL)
 
     def offer(self, job: str, *, lost_after_seconds: float) -> Offer:
@@ -226,6 +234,11 @@ class Ledger:
         with self._translated():
             args: list[str | int] = [owner, _ms(delay_seconds), counts, reason]
             return bool(self._release(keys=[self._key(job)], args=args))
+
+    def put_off(self, job: str, delay_seconds: float) -> bool:
+        """Have a job that was offered and that nobody holds offered again after a delay; False: there is none such."""
+        with self._translated():
+            return bool(self._put_off(keys=[self._key(job)], args=[_ms(delay_seconds)]))
 
     def cancel(self, jobs: Sequence[str]) -> list[str]:
         """Have the holders of these jobs stop at their next beat, and claims refused; those that are held now.

@@ -132,6 +132,8 @@ class TlsServer:
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
         try:
             await asyncio.gather(self._pass(reader, there_writer), self._pass(there_reader, writer))
+        except asyncio.CancelledError:
+            pass  # the end; asyncio's streams would print it
         finally:
             for each in (writer, there_writer):
                 each.transport.abort()

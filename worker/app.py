@@ -14,7 +14,7 @@ from typing import Any
 from billiard import active_children
 from celery import Task, signals
 
-from contract.broker import TASK, delivery_tag, make_app
+from contract.broker import TASK, delivery_tag, job_named, make_app
 from contract.errors import DublineError
 from contract.settings import Settings
 from contract.storage import Storage
@@ -39,7 +39,7 @@ grace = GracePeriod(settings.grace_seconds, lambda: [each.pid for each in active
 @app.task(name=TASK, bind=True, shared=False)  # of this app alone, not of every app in the process
 def render(self: Task, delivery: dict[str, Any]) -> str:
     """Run one delivery to its end; the return value is for Flower alone."""
-    outcome = child().runner.receive(delivery, delivery_tag(self.request))
+    outcome = child().runner.receive(delivery, delivery_tag(self.request), job_named(self.request))
     if child().is_spent:
         logger.warning("this process ends, and a new one takes the next job: the engine failed in it")
         raise SystemExit(1)  # Celery replaces the process and delivers again; what was committed stands

@@ -46,6 +46,8 @@ Outcome = Literal[
     "lease lost",
     "left to newer workers",
 ]
+LEFT_SECONDS = 5.0
+"""A job that is left to newer workers is offered again after this long: whoever takes it then may be one."""
 STOPPING = Preempted("this worker is being stopped; another goes on with the job")
 
 
@@ -109,16 +111,24 @@ class JobRunner:
         self.at_hand: AtHand | None = None
         self.is_stopping = False
 
-    def receive(self, message: Mapping[str, Any], delivery_tag: str) -> Outcome:
-        """What became of one message; one that a newer version wrote is left to newer workers."""
+    def receive(self, message: Mapping[str, Any], delivery_tag: str, job: str | None = None) -> Outcome:
+        """What became of one message, which names its `job`; one that a newer version wrote is left to newer workers."""
         try:
             delivery = Delivery.model_validate(message)
         except ValidationError as error:
             fault = error.errors()[0]
             where = ".".join(map(str, fault["loc"]))
             logger.warning("left to newer workers, for this one cannot read it: %s: %s", where, fault["msg"])
+            self._put_off(job)
             return "left to newer workers"
         return self.run(delivery, delivery_tag)
+
+    def _put_off(self, job: str | None) -> None:
+        try:
+            if job:
+                self._ledger.put_off(job, LEFT_SECONDS)
+        except BrokerUnavailable as away:
+            logger.warning("it is published again when its message counts as lost: %s", away)
 
     def run(self, delivery: Delivery, delivery_tag: str) -> Outcome:
         """What became of one delivery. Returning means: the message may be acknowledged."""

@@ -14,6 +14,7 @@ from contract.broker import (
     TASK,
     VISIBILITY_SECONDS,
     delivery_tag,
+    job_named,
     make_app,
     publish,
 )
@@ -133,13 +134,17 @@ def test_a_task_knows_the_tag_of_its_delivery_under_which_the_broker_holds_the_m
 
     @app.task(name=TASK, bind=True, shared=False)
     def render(self, _):
-        seen.put((delivery_tag(self.request), client.zrange(f"{settings.namespace}:unacked_index", 0, -1)))
+        named = job_named(self.request)
+        seen.put(
+            (named, delivery_tag(self.request), client.zrange(f"{settings.namespace}:unacked_index", 0, -1))
+        )
 
     publish(app, delivery())
     with start_worker(app, pool="solo", perform_ping_check=False):
-        tag, held = seen.get(timeout=20)
+        named, tag, held = seen.get(timeout=20)
     client.close()
     assert held == [tag]
+    assert named == delivery().row.job.id
 
 
 def test_no_answer_is_stored_in_redis(app):

@@ -6,6 +6,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 from contract import storage as module
 from contract.errors import (
     ConfigurationError,
+    DiskFull,
     InputChanged,
     InputForbidden,
     InputNotFound,
@@ -499,6 +501,13 @@ def test_a_network_that_fails_a_download_is_store_unavailable_and_no_full_disk(s
         StoreUnavailable, match="did not answer for video"
     ):  # TLS fails: an OSError of botocore's
         store.download("video", tmp_path / "file")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full is Linux's")
+def test_a_disk_that_fills_up_under_a_download_is_its_machines_fault(storage):
+    storage.put("file", b"x" * 3 * CHUNK_BYTES)
+    with pytest.raises(DiskFull, match=r"full cannot be written or read: No space left on device"):
+        storage.download("file", Path("/dev/full"))
 
 
 def test_a_full_disk_is_resource_exhausted(storage, tmp_path):

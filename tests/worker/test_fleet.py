@@ -161,25 +161,22 @@ def test_a_worker_works_through_tls_as_a_user_of_the_acl_with_events_and_control
 
 @contextmanager
 def heard(app):
-    """Kinds of the events that workers send meanwhile, as Flower hears them."""
-    kinds, over = [], threading.Event()
+    """Kinds of the events that workers send meanwhile, as Flower hears them, up to the first job that succeeded."""
+    kinds = []
 
     def listen():
-        with app.connection_for_read() as connection:
-            receiver = app.events.Receiver(
-                connection, handlers={"*": lambda event: kinds.append(event["type"])}
-            )
-            while not over.is_set():
-                with suppress(TimeoutError):
-                    receiver.capture(limit=1, timeout=0.5)
+        def note(event):
+            kinds.append(event["type"])
+            receiver.should_stop = event["type"] == "task-succeeded"
+
+        with app.connection_for_read() as connection, suppress(TimeoutError):
+            receiver = app.events.Receiver(connection, handlers={"*": note})
+            receiver.capture(limit=None, timeout=60)
 
     thread = threading.Thread(target=listen)
     thread.start()
-    try:
-        yield kinds
-    finally:
-        over.set()
-        thread.join(20)
+    yield kinds
+    thread.join(90)
 
 
 def test_a_worker_works_on_after_a_failover_behind_sentinels(worker, fed, begun, storage, failing_over):

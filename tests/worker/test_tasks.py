@@ -444,6 +444,24 @@ def test_a_message_of_a_newer_version_is_left_to_newer_workers_with_one_line(
     assert ledger.progress([delivery.row.job.id]) == [None]
 
 
+def test_a_job_left_to_newer_workers_is_offered_again_soon(runner, ledger, delivery, monkeypatch):
+    monkeypatch.setattr("worker.tasks.LEFT_SECONDS", 0.2)
+    job, patience = delivery.row.job.id, {"lost_after_seconds": 60}
+    newer = delivery.model_dump(mode="json") | {"schema_version": 2}
+    assert ledger.offer(job, **patience) == "publish"
+    runner(fail(AssertionError("ran"))).receive(newer, "tag", job)
+    assert ledger.offer(job, **patience) == "later", "at once would spin"
+    time.sleep(0.25)
+    assert [ledger.offer(job, **patience) for _ in range(2)] == ["publish", "out"]
+
+
+def test_a_job_that_another_holds_or_nobody_offered_is_not_put_off(ledger):
+    assert not ledger.put_off("unknown", 60)
+    ledger.claim("held", "another", 30)
+    assert not ledger.put_off("held", 60)
+    assert ledger.progress(["unknown"]) == [None]
+
+
 def test_a_message_as_the_feeder_sends_it_is_run(runner, storage, delivery, manifest):
     assert runner(succeed(storage)).receive(delivery.model_dump(mode="json"), "tag") == "committed"
 
