@@ -5,8 +5,8 @@ order of channels are settled on the device, so one uint8 copy of 196 kB a pictu
 there, and infinity white: whether a picture is all numbers is settled on the device, too, and comes back as a last byte.
 
 Only the lower half is ever seen, and yet the whole is decoded: each GroupNorm measures all rows, so no row is right
-without the others. Measured on the full-size decoder with two sets of random weights and a face's latents: decoding
-only the lower 16 to 28 of the 32 rows of latents moves the lower half by 1 to 5 of 255 on average, by 121 at most.
+without the others. What leaving rows out would cost and save is measured by benchmarks/lower_half.py; docs/decisions.md
+says why it is not done.
 """
 
 from functools import partial
