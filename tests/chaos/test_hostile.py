@@ -23,5 +23,6 @@ def test_there_are_a_hundred_of_them_and_few_that_may_end_well():
 def test_hostile_files_end_as_they_may_and_the_worker_lives(programs, weights_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(hostile, "WARM_UPS", 1)
     monkeypatch.setattr(hostile, "WHOLE", ())
+    monkeypatch.setattr(hostile, "ROUNDS", 1)
     report = run_hostile(FILES, tmp_path, Settings(weights=weights_folder))
     assert (report.files, report.wrong, report.processes) == (FILES, [], 1), report

@@ -63,7 +63,7 @@ def test_a_job_of_a_worker_that_stops_runs_elsewhere_soon_uncounted(
             elsewhere = begun("moving-60", times=2)
             assert elsewhere.at - stopped < GRACE_SECONDS + SOON_SECONDS
             assert elsewhere.worker == b.pid
-            assert a.wait(10) == code
+            assert a.wait(30) == code
             claim = ledger.claim(moving.job.id, "a third", 30)
     assert (claim.outcome, claim.attempts, claim.lost, claim.preempted) == ("busy", 0, 0, 1)
 
