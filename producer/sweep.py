@@ -19,6 +19,8 @@ from producer.outbox import OVER
 
 UNENDED_AGE = timedelta(days=14)
 """Younger files of a job without a manifest stay, whatever is asked: an attempt may yet name them."""
+PASSING = (keys.SELFTEST, keys.ARRIVING, keys.REPEATS)
+"""What is of use for a short while: races of the store's self-test, uploads on their way through the API, and what it answered."""
 SLICE_JOBS = 1000
 """Jobs that a feeder looks at in one go."""
 
@@ -126,7 +128,7 @@ def _sweep_rest(storage: Storage, limits: _Limits, dry_run: bool) -> Swept:
     if not dry_run:
         for each in uploads:
             storage.abort_upload(each)
-    left = (each for each in storage.list(keys.SELFTEST) if each.modified < limits.ended)
+    left = (each for prefix in PASSING for each in storage.list(prefix) if each.modified < limits.ended)
     events = chain.from_iterable(_of_events(storage, each, limits, dry_run) for each in OVER)
     return _remove(storage, chain(left, events), dry_run) + Swept(uploads=len(uploads))
 
