@@ -36,6 +36,13 @@ class VersionAnswer(BaseModel):
     """All else answers only to those who have a key."""
 
 
+class OptionsAnswer(BaseModel):
+    """What this server is set to, where a request says nothing; the columns themselves are in /openapi.json."""
+
+    engine: EngineName
+    max_input_bytes: int
+
+
 class EstimateAnswer(BaseModel):
     """What so much work would take, and on what that rests."""
 
@@ -84,6 +91,13 @@ async def metrics(desk: AtDesk) -> Response:
 async def about(desk: AtDesk) -> VersionAnswer:
     """Of the package, and whether one needs a key here."""
     return VersionAnswer(version=version("dubline"), key_needed=not desk.services.keyring.is_empty)
+
+
+@router.get("/options", summary="What holds where a request says nothing")
+async def options(desk: AtDesk) -> OptionsAnswer:
+    """So that a form can show it."""
+    settings = desk.services.settings
+    return OptionsAnswer(engine=settings.engine, max_input_bytes=settings.max_input_bytes)
 
 
 @router.get("/estimate", responses=documented(BadRequest), summary="What work would cost")

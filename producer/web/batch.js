@@ -4,7 +4,7 @@ import { ask, Problem, repeat, tell } from "./client.js";
 import { announce, confirmed, el, facts, name, say } from "./elements.js";
 import { countsInWords, groupCounts, shareBar, titleOf, updateShares } from "./batches.js";
 import { RowTable } from "./table.js";
-import { batchHash, count, counted, decimal, GROUPS, money, when } from "./words.js";
+import { batchHash, count, counted, GROUPS, money, span, when } from "./words.js";
 
 const PAGE = 100;
 const LOOK = 2; // seconds between two looks at a batch that moves; of very many rows it is looked at less often
@@ -32,7 +32,6 @@ class BatchPage {
     this.fault = el("p", { class: "fault", role: "alert" });
     this.away = el("p", { class: "notice", hidden: true }, "Redis is away: only what has ended is known. What runs goes on.");
     this.bar = shareBar();
-    this.words = el("p", { class: "counts" });
     this.totals = el("div", {});
     this.cancel = el("button", { type: "button", class: "danger", onclick: () => this.cancelAll() }, "Cancel the batch");
     this.retry = el("button", { type: "button", onclick: () => this.retryAll() }, "Retry failed and cancelled");
@@ -45,7 +44,7 @@ class BatchPage {
     this.node = el("div", {},
       el("div", { class: "heading" }, el("div", {}, el("p", { class: "crumbs" }, el("a", { href: "#/" }, "Batches")), this.title), el("div", { class: "actions" }, this.retry, this.cancel)),
       this.fault, this.away,
-      el("section", { class: "panel", "aria-label": "Totals" }, this.bar, this.words, this.totals),
+      el("section", { class: "panel totals", "aria-label": "Totals" }, this.bar, this.totals),
       el("section", { class: "panel", "aria-label": "Rows" },
         el("div", { class: "filters" },
           el("div", { class: "groups", role: "group", "aria-label": "Only rows that are" }, [...this.groups.values()]),
@@ -74,7 +73,6 @@ class BatchPage {
     if (!this.title.hasChildNodes()) this.title.append(name(titleOf(batch)));
     this.away.hidden = batch.live;
     updateShares(this.bar, batch.counts, batch.rows);
-    say(this.words, countsInWords(batch));
     this.showTotals(batch);
     this.showGroups(batch);
     this.table.show(batch.items, this.chosen.sort);
@@ -87,9 +85,11 @@ class BatchPage {
     if (this.batch && !this.batch.ended && batch.ended) announce(`The batch has ended: ${countsInWords(batch)}`);
   }
 
-  showTotals({ totals, created, rows }) {
+  showTotals({ totals, counts, created, rows }) {
+    const { running, waiting } = groupCounts(counts);
     const entries = [["Done", `${count(totals.done)} of ${count(rows)}`], ["Failed", count(totals.failed)], ["Cancelled", count(totals.cancelled)],
-      ["Video", `${decimal(totals.minutes, 1)} min`], ["Cost", money(totals.cost, totals.currency)], ["Submitted", when(created)]];
+      ["Running", count(running)], ["Waiting", count(waiting)],
+      ["Video", span(60 * totals.minutes)], ["Cost", money(totals.cost, totals.currency)], ["Submitted", when(created)]];
     this.totals.replaceChildren(facts(entries));
   }
 

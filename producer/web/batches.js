@@ -2,11 +2,12 @@
 
 import { ask, repeat } from "./client.js";
 import { el, keyed, name, say } from "./elements.js";
-import { counted, groupOf, GROUPS, batchHash, jobHash, money, decimal, when, count } from "./words.js";
+import { batchHash, count, counted, groupOf, GROUPS, jobHash, money, span, when } from "./words.js";
 
 const LOOK = 3; // seconds between two looks while something moves ...
 const REST = 15; // ... and while nothing does
 const PAGE = 20;
+const SHARES = ["done", "failed", "cancelled", "running", "waiting"]; // from left to right
 
 /** The panel of batches. */
 export async function batchList(signal) {
@@ -24,7 +25,7 @@ class BatchList {
     this.body = el("tbody", {});
     this.table = el("table", { class: "batches" },
       el("caption", { class: "unseen" }, "Batches, the newest first"),
-      el("thead", {}, el("tr", {}, ["Batch", "Rows", "Minutes", "Cost"].map((each, at) => el("th", { scope: "col", class: at > 1 ? "number" : null }, each)))),
+      el("thead", {}, el("tr", {}, ["Batch", "Rows", "Video", "Cost"].map((each, at) => el("th", { scope: "col", class: at > 1 ? "number" : null }, each)))),
       this.body);
     this.empty = el("div", { class: "empty", hidden: true },
       el("p", {}, "Nothing was submitted yet."),
@@ -72,7 +73,7 @@ function batchRow() {
 }
 
 function updateRow(node, batch) {
-  const [first, rows, minutes, cost] = node.children;
+  const [first, rows, length, cost] = node.children;
   const [link, created] = first.children;
   if (!link.hasChildNodes()) {
     link.append(name(titleOf(batch)));
@@ -82,8 +83,8 @@ function updateRow(node, batch) {
   }
   updateShares(rows.firstElementChild, batch.counts, batch.rows);
   say(rows.lastElementChild, countsInWords(batch));
-  say(minutes, decimal(batch.totals.minutes, 1));
-  say(cost, money(batch.totals.cost, batch.totals.currency));
+  say(length, batch.totals.minutes ? span(60 * batch.totals.minutes) : "");
+  say(cost, batch.totals.cost ? money(batch.totals.cost, batch.totals.currency) : "");
 }
 
 /** What a batch is called: one of a job alone by its row, where the server tells it. */
@@ -92,11 +93,10 @@ export function titleOf(batch) {
   return batch.first?.row ?? `Single job ${batch.name.slice(4, 12)}`;
 }
 
-/** "12 rows: 10 done, 1 failed, 1 running". */
+/** "12 rows: 10 done, 1 failed, 1 running"; of a row alone only how it is. */
 export function countsInWords(batch) {
   const sums = groupCounts(batch.counts);
-  const parts = Object.entries(sums).filter(([, number]) => number).reverse();
-  const words = parts.map(([group, number]) => (batch.rows === 1 ? group : `${count(number)} ${group}`)).join(", ");
+  const words = SHARES.filter((group) => sums[group]).map((group) => (batch.rows === 1 ? group : `${count(sums[group])} ${group}`)).join(", ");
   return batch.rows === 1 ? words : `${counted(batch.rows, "row")}: ${words}`;
 }
 
@@ -108,7 +108,7 @@ export function groupCounts(counts) {
 
 /** A bar of the shares of each group; words beside it say the same. */
 export function shareBar() {
-  return el("div", { class: "shares", "aria-hidden": "true" }, ["done", "failed", "cancelled", "running", "waiting"].map((group) => el("span", { class: group })));
+  return el("div", { class: "shares", "aria-hidden": "true" }, SHARES.map((group) => el("span", { class: group })));
 }
 
 export function updateShares(bar, counts, rows) {

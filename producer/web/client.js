@@ -58,7 +58,7 @@ export function upload(address, form, done) {
   const request = new XMLHttpRequest(); // fetch tells nothing of how far a body has gone
   const answer = new Promise((resolve, reject) => {
     request.upload.addEventListener("progress", (event) => event.lengthComputable && done(event.loaded / event.total));
-    request.addEventListener("error", () => reject(unreachable()));
+    request.addEventListener("error", () => reject(brokenOff()));
     request.addEventListener("abort", () => reject(new DOMException("given up", "AbortError")));
     request.addEventListener("load", () => {
       if (request.status < 300) resolve(JSON.parse(request.responseText));
@@ -78,6 +78,11 @@ function authorization() {
 function unreachable() {
   wire.dispatchEvent(new Event("unreachable"));
   return new Problem({ detail: "The server does not answer. Is `dubline api` (or `dubline up`) running?" });
+}
+
+function brokenOff() {
+  wire.dispatchEvent(new Event("unreachable")); // whoever hears of it looks whether it is so
+  return new Problem({ code: "broken_off", detail: "The connection ended before the files were through, and nothing was submitted. The server may be gone, or the files are larger than it takes (max_input_bytes)." });
 }
 
 function problemOf(status, text, after) {
@@ -110,6 +115,10 @@ export async function repeat(step, seconds, signal) {
       if (problem.name === "AbortError" || !["unreachable", "store_unavailable", "broker_unavailable"].includes(problem.code)) throw problem;
     }
     if (goesOn === false) return;
-    await pause(typeof seconds === "function" ? seconds() : seconds, signal);
+    await Promise.race([pause(typeof seconds === "function" ? seconds() : seconds, signal), seenAgain(signal)]);
   }
+}
+
+function seenAgain(signal) {
+  return new Promise((resolve) => document.addEventListener("visibilitychange", () => document.hidden || resolve(), { signal }));
 }

@@ -48,7 +48,7 @@ export function failure(job) {
 /** What was asked for. */
 export function requestFacts({ request, id, batch, row }) {
   const { options } = request;
-  const named = Object.entries(options).filter(([, value]) => value !== null).map(([what, value]) => [what.replaceAll("_", " "), String(value)]);
+  const named = Object.entries(options).filter(([, value]) => value !== null).map(([what, value]) => [titled(what), String(value)]);
   return facts([
     ["Video", name(fileName(request.video), { title: request.video })], ["Audio", name(fileName(request.audio), { title: request.audio })],
     ...named, ["Priority", request.priority], ["Time limit", request.time_limit_seconds ? span(request.time_limit_seconds) : null],
@@ -59,7 +59,7 @@ export function requestFacts({ request, id, batch, row }) {
 /** The rest of a manifest: what was read, how long each stage took, and by which software. */
 export function manifestFacts(manifest) {
   const { attempt, sync_check: sync } = manifest;
-  const timings = Object.entries(manifest.timings).map(([stage, seconds]) => [stage.replaceAll("_", " "), span(seconds)]);
+  const timings = Object.entries(manifest.timings).map(([stage, seconds]) => [titled(stage), span(seconds)]);
   return el("div", {},
     timings.length ? [el("h3", {}, "Seconds per stage"), el("p", { class: "hint" }, "Stages overlap: their sum may exceed the time taken."), facts(timings)] : null,
     el("h3", {}, "Inputs as read"), facts([inputFact("Video", manifest.video), inputFact("Audio", manifest.audio)]),
@@ -67,6 +67,11 @@ export function manifestFacts(manifest) {
     facts([["Number", attempt.number], ["Host", attempt.host], ["Began", when(attempt.started)], ["Ended", when(attempt.ended)],
       sync?.z_score ? ["Sync, against shifted audio", decimal(sync.shifted_correlation, 2), `z-score ${decimal(sync.z_score, 1)}`] : null,
       ...Object.entries(manifest.software)]));
+}
+
+/** "Sync mode" of "sync_mode". */
+function titled(word) {
+  return word[0].toUpperCase() + word.slice(1).replaceAll("_", " ");
 }
 
 function inputFact(part, input) {

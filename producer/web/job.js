@@ -39,12 +39,14 @@ class JobPage {
 
   async begin() {
     this.show(this.job);
-    if (!FINAL.includes(this.job.state)) this.follow();
+    this.follow();
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.events?.close() : this.follow()), { signal: this.signal });
   }
 
-  /** By events; where the connection cannot be kept, by asking. */
+  /** By events, while somebody looks: a browser has six connections for all its tabs. Where they do not come, by asking. */
   follow() {
     this.events?.close();
+    if (FINAL.includes(this.job.state) || this.polls) return;
     const events = (this.events = new EventSource(this.job.links.events));
     events.addEventListener("progress", (event) => this.show(JSON.parse(event.data)));
     events.addEventListener("end", (event) => {
@@ -55,15 +57,16 @@ class JobPage {
       events.close();
       this.poll();
     });
-    this.signal.addEventListener("abort", () => events.close());
+    this.signal.addEventListener("abort", () => events.close(), { once: true });
   }
 
   poll() {
+    this.polls = true;
     const step = async () => {
       this.show(await ask(this.job.links.self, { signal: this.signal }));
       return !FINAL.includes(this.job.state);
     };
-    repeat(step, LOOK, this.signal).catch((problem) => this.blame(problem));
+    repeat(step, LOOK, this.signal).catch((problem) => this.blame(problem)).finally(() => { this.polls = false; });
   }
 
   show(job) {
@@ -144,7 +147,7 @@ class JobPage {
       const job = await tell(method, address);
       announce(word);
       this.show(job);
-      if (!FINAL.includes(job.state)) this.follow();
+      this.follow();
     } catch (problem) {
       this.blame(problem);
     }

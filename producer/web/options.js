@@ -30,10 +30,11 @@ const VALUES = {
 const FIRST = ["engine", "sync_mode", "face", "priority"];
 const FILES = ["video", "audio"];
 
-/** Columns by name, as JSON schema. */
+/** Columns by name, as JSON schema; the engine's default is what this server is set to. */
 export async function columns(signal) {
-  const api = await ask("/openapi.json", { signal });
-  return api.paths["/jobs"].post.requestBody.content["application/json"].schema.properties;
+  const [api, set] = await Promise.all([ask("/openapi.json", { signal }), ask("/options", { signal })]);
+  const { engine, ...others } = api.paths["/jobs"].post.requestBody.content["application/json"].schema.properties;
+  return { columns: { engine: { ...engine, default: set.engine }, ...others }, maxBytes: set.max_input_bytes };
 }
 
 /** The form's fields, and `values()`: those that are not left at their default. */
@@ -65,7 +66,7 @@ function labelled(name, control) {
 /** Empty is the default: the server then decides, as for an empty cell. */
 function input(name, schema, changed) {
   const attributes = { id: `option-${name}`, name, onchange: changed };
-  const choices = choicesOf(name, schema);
+  const choices = choicesOf(schema);
   if (choices) return el("select", attributes, choices.map(([value, text]) => el("option", { value, selected: value === "" }, text)));
   const parts = schema.anyOf ?? [schema];
   const number = parts.find((each) => each.type === "number" || each.type === "integer");
@@ -76,12 +77,10 @@ function input(name, schema, changed) {
   });
 }
 
-function choicesOf(name, schema) {
+function choicesOf(schema) {
   const listed = schema.enum ?? schema.anyOf?.find((each) => each.enum)?.enum;
   if (!listed) return null;
-  const standard = name === "engine" ? null : schema.default;
-  const named = listed.map((value) => [value === standard ? "" : value, VALUES[value] ?? value]);
-  if (name === "engine") named.unshift(["", "as the server is set"]);
+  const named = listed.map((value) => [value === schema.default ? "" : value, VALUES[value] ?? value]);
   const counts = schema.anyOf?.some((each) => each.type === "integer");
   return counts ? [...named, ...[0, 1, 2, 3, 4, 5].map((n) => [String(n), `number ${n} from the left`])] : named;
 }

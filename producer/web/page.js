@@ -110,8 +110,9 @@ dialog.addEventListener("cancel", (event) => event.preventDefault()); // nothing
 find("sign-out").addEventListener("click", () => {
   session.forget();
   showSession();
-  location.hash = "#/";
-  show();
+  leaving.abort();
+  main.replaceChildren(trouble("Signed out", "Sign in with a key to see your jobs.", "unauthenticated"));
+  askForKey();
 });
 
 function showSession() {
@@ -137,7 +138,7 @@ async function begin() {
   showSession();
   const about = await ask("/version").catch(() => null);
   if (about) say(find("version"), `Dubline ${about.version}`);
-  if (about?.key_needed && !session.key) askForKey();
+  if (about?.key_needed && !session.key) return askForKey();
   await show(false);
 }
 

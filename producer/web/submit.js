@@ -15,13 +15,13 @@ const WELLS = {
 
 /** The panel of a new job. */
 export async function submitForm(signal) {
-  const [schemas, demo] = await Promise.all([columns(signal), ask("/web/demo/pair", { signal })]);
-  return new NewJob(schemas, demo, signal).node;
+  const [form, demo] = await Promise.all([columns(signal), ask("/web/demo/pair", { signal })]);
+  return new NewJob(form, demo, signal).node;
 }
 
 class NewJob {
-  constructor(schemas, demo, signal) {
-    this.signal = signal;
+  constructor({ columns: schemas, maxBytes }, demo, signal) {
+    Object.assign(this, { signal, maxBytes });
     this.files = {};
     this.options = optionFields(schemas, () => this.estimate());
     this.fault = el("div", { class: "fault", role: "alert" });
@@ -76,6 +76,7 @@ class NewJob {
 
   async put(part, file) {
     this.blame("");
+    if (file.size > this.maxBytes) return this.blame(`${file.name} has ${size(file.size)}; this server takes up to ${size(this.maxBytes)} (max_input_bytes).`);
     const told = { file, seconds: undefined };
     this.files[part] = told;
     const { node, picture, what } = this.wells[part];

@@ -65,3 +65,10 @@ def test_the_demo_s_pair_is_offered_where_there_is_a_demo(client, monkeypatch, t
     monkeypatch.setattr(page, "demo_folder", lambda: tmp_path)
     assert client.get("/web/demo/pair").json() == {}
     assert client.get(pair["video"]).status_code == 404
+
+
+def test_a_form_is_told_what_holds_where_it_says_nothing(client, settings):
+    assert client.get("/options").json() == {
+        "engine": settings.engine,
+        "max_input_bytes": settings.max_input_bytes,
+    }
