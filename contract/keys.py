@@ -6,6 +6,7 @@ INPUTS = "inputs/"
 OUTPUTS = "outputs/"
 PREPARED = "prepared/"
 DEAD = "dead/"
+ARRIVING = f"{INPUTS}incoming/"
 REPEATS = "repeats/"
 
 
@@ -39,9 +40,14 @@ def uploaded(sha256: str, suffix: str) -> str:
     return f"{INPUTS}{sha256}{suffix}"
 
 
-def incoming(token: str, suffix: str) -> str:
-    """Where an upload lies until its content is known, or, put there by its owner, for as long as jobs need it."""
-    return f"{INPUTS}incoming/{token}{suffix}"
+def arriving(token: str, suffix: str) -> str:
+    """Where an upload through the API lies until its content is known."""
+    return f"{ARRIVING}{token}{suffix}"
+
+
+def direct(token: str, suffix: str) -> str:
+    """Where a client of the API puts a file itself, and where it stays."""
+    return f"{INPUTS}direct/{token}{suffix}"
 
 
 def repeat(owner: str, key: str) -> str:

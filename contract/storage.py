@@ -590,7 +590,7 @@ def _client(settings: Settings) -> "S3Client":
         retries={"mode": "standard", "total_max_attempts": 4},
         connect_timeout=5,
         read_timeout=60,  # the loser of a conditional put has been seen to wait 7 s for its 412
-        max_pool_connections=32,
+        max_pool_connections=64,
         proxies={} if loopback else None,  # a company's HTTP_PROXY does not reach this machine
         signature_version="s3v4",  # without it, addresses for others would carry the signature of 2006
         s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},

@@ -16,8 +16,8 @@ from contract.storage import DELETE_KEYS, Storage, StoredObject
 
 UNENDED_AGE = timedelta(days=14)
 """Younger files of a job without a manifest stay, whatever is asked: an attempt may yet name them."""
-SELFTEST = "selftest/"
-"""Where the store's self-test races; what lies there was left by one that was killed."""
+PASSING = ("selftest/", keys.ARRIVING, keys.REPEATS)
+"""What is of use for a short while: races of the store's self-test, uploads on their way through the API, and what it answered."""
 SLICE_JOBS = 1000
 """Jobs that a feeder looks at in one go."""
 
@@ -125,7 +125,7 @@ def _sweep_rest(storage: Storage, limits: _Limits, dry_run: bool) -> Swept:
     if not dry_run:
         for each in uploads:
             storage.abort_upload(each)
-    left = (each for each in storage.list(SELFTEST) if each.modified < limits.ended)
+    left = (each for prefix in PASSING for each in storage.list(prefix) if each.modified < limits.ended)
     return _remove(storage, left, dry_run) + Swept(uploads=len(uploads))
 
 

@@ -221,7 +221,7 @@ class Arrival:
     def _put(self, body: bytes) -> None:
         self._digest.update(body)
         if self._upload is None:
-            key = keys.incoming(secrets.token_hex(16), self._suffix)
+            key = keys.arriving(secrets.token_hex(16), self._suffix)
             self._upload = self._storage.begin_upload(key, KINDS[self._suffix])
         self._parts.append(self._storage.put_part(self._upload, len(self._parts) + 1, body))
 

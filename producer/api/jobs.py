@@ -26,6 +26,7 @@ from producer.api.kinds import KINDS, suffix_of
 from producer.api.lookup import Found
 from producer.api.problems import documented
 from producer.api.repeats import once
+from producer.api.submitting import single_name
 from producer.api.uploads import direct_upload
 from producer.cancel import cancel_rows
 from producer.cells import refuse_size
@@ -88,7 +89,7 @@ async def by_reference(request: Request, desk: AtDesk, owner: Asking) -> Respons
 async def _submit(request: Request, desk: Desk, owner: str | None, cells: dict[str, str]) -> Response:
     async def work() -> Response:
         row = await desk.services.store(desk.submitter(owner).one, cells)
-        found = await desk.lookup.job(owner, row.job.id, None)
+        found = desk.lookup.remember(owner, single_name(owner, row.job.id), row)
         return as_json(await desk.answer(owner, found), 202)
 
     asked = json.dumps(cells, sort_keys=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from contract.errors import BrokerUnavailable, DublineError, NotFound
-from contract.job import Job, Priority
+from contract.job import Job, Priority, Row
 from contract.ledger import ENDED, STATE_OF, Ledger, Progress
 from contract.manifest import Manifest
 from producer.api.services import Services
@@ -152,6 +152,11 @@ class Lookup:
             self._found.put((owner, each.batch, each.id), each)
         return self._found.put(where, found)
 
+    def remember(self, owner: str | None, batch: str, row: Row) -> Found:
+        """A job that was submitted this moment."""
+        found = _found(batch, row)
+        return self._found.put((owner, batch, found.id), found)
+
     def _look(self, owner: str | None, job: str, batch: str | None) -> tuple[Found, list[Found]]:
         """The job, and others of its batch that somebody may ask for next."""
         others: list[Found] = []
@@ -174,7 +179,7 @@ class Lookup:
             for row in batch_rows(self._storage, batch):
                 if row.job.owner != owner:
                     return
-                yield Found(row.job.id, batch, row.id, row.job, row.priority, row.time_limit_seconds)
+                yield _found(batch, row)
         except NotFound:
             return
 
@@ -215,6 +220,10 @@ class Lookup:
 def _is_final(manifest: Manifest | None) -> bool:
     """A video stands for ever; a failure may be requeued."""
     return manifest is not None and manifest.status == "succeeded"
+
+
+def _found(batch: str, row: Row) -> Found:
+    return Found(row.job.id, batch, row.id, row.job, row.priority, row.time_limit_seconds)
 
 
 def _ended(found: Found, manifest: Manifest) -> RowStatus:

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 APP = "producer.api.app:app_of_environment"
 BACKLOG = 2048
+HUNG_SECONDS = 60
+"""A process that says nothing for so long is replaced; uvicorn's own 5 are passed on a machine that is merely busy."""
 GRACE_SECONDS = 20
 """For requests that are being answered when the server is told to end."""
 
@@ -70,4 +72,5 @@ def _config(processes: int) -> uvicorn.Config:
         proxy_headers=False,  # who asks is decided by the connection, not by what it says of itself
         ws="none",
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_worker_healthcheck=HUNG_SECONDS,
     )

@@ -17,7 +17,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 STORE_THREADS = 24
-"""Requests that wait for the store at a time; boto3's pool has 32 connections."""
+"""Requests that wait for the store at a time; a submission has two questions of its own; boto3's pool has 64 connections."""
 LEDGER_THREADS = 4
 
 

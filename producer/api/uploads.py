@@ -12,7 +12,7 @@ UPLOAD_SECONDS = 6 * 3600
 
 def direct_upload(storage: Storage, suffix: str, size_bytes: int, kind: str) -> UploadAnswer:
     """An address that takes so many bytes, no more and no fewer, under a name that nobody guesses."""
-    key = keys.incoming(secrets.token_hex(16), suffix)
+    key = keys.direct(secrets.token_hex(16), suffix)
     return UploadAnswer(
         reference=f"s3://{storage.bucket}/{key}",
         url=storage.url_to_write(key, UPLOAD_SECONDS, size_bytes, kind),

@@ -5,6 +5,8 @@ import re
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -580,3 +582,97 @@ def test_a_proxy_of_the_company_is_not_asked_for_this_machine(storage, settings,
     store = Storage(settings)
     store.put("key", b"content")
     assert storage.get("key") == b"content"
+
+
+# --- for the HTTP API: ranges, uploads in parts, addresses for others
+
+
+PART = bytes(range(256)) * 20_480  # 5 MiB: S3's least
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_a_range_is_read_and_no_byte_behind_it_also_when_it_breaks_off(storage, settings, proxy):
+    content = bytes(range(251)) * 25_000
+    storage.put("video", content)
+    assert b"".join(storage.read("video", 5, 10)) == content[5:10]
+    between, store = behind(proxy, settings, cut_after=2_500_000)
+    assert b"".join(store.read("video", 7, 6_000_000)) == content[7:6_000_000]
+    assert between.cut >= 2
+
+
+def test_a_range_of_what_is_not_there_is_input_not_found(storage):
+    with pytest.raises(InputNotFound):
+        next(storage.read("missing", 0, 1))
+
+
+def test_an_upload_in_parts_is_seen_when_it_is_complete(storage):
+    upload = storage.begin_upload("video", "video/mp4")
+    parts = [storage.put_part(upload, number, body) for number, body in enumerate((PART, PART, b"end"), 1)]
+    assert storage.stat("video") is None
+    storage.complete_upload(upload, parts, 2 * len(PART) + 3)
+    assert storage.get("video") == PART + PART + b"end"
+
+
+def test_a_completion_whose_reply_was_lost_finds_the_object(storage, settings, proxy):
+    upload = storage.begin_upload("video", "video/mp4")
+    part = storage.put_part(upload, 1, PART)
+    first = iter([True])
+    between, store = behind(
+        proxy, settings, drop_reply=lambda request: b"uploadId=" in request and next(first, False)
+    )
+    store.complete_upload(upload, [part], len(PART))
+    assert between.dropped == 1
+    assert storage.get("video") == PART
+
+
+def test_an_upload_that_was_given_up_cannot_be_completed(storage):
+    upload = storage.begin_upload("video", "video/mp4")
+    part = storage.put_part(upload, 1, PART)
+    storage.abort_upload(upload)
+    with pytest.raises(StoreUnavailable, match="has nothing of video"):
+        storage.complete_upload(upload, [part], len(PART))
+
+
+def test_an_object_of_another_size_than_was_sent_is_no_completed_upload(storage):
+    upload = storage.begin_upload("video", "video/mp4")
+    part = storage.put_part(upload, 1, PART)
+    with pytest.raises(StoreUnavailable, match="were uploaded"):
+        storage.complete_upload(upload, [part], len(PART) + 1)
+
+
+def fetched(url, method="GET", body=None, **headers):
+    request = urllib.request.Request(url, data=body, method=method, headers=headers)
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as answer:
+            return answer.status, answer.read(), answer.headers
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, b"", error.headers
+
+
+def test_whoever_has_an_address_to_read_reads_that_object_under_its_name_and_no_other(storage):
+    storage.put("a", b"the video")
+    storage.put("b", b"another")
+    url = storage.url_to_read("a", 60, "Lektion ü.mp4", "video/mp4")
+    status, body, headers = fetched(url)
+    assert (status, body, headers["content-type"]) == (200, b"the video", "video/mp4")
+    assert "Lektion%20%C3%BC.mp4" in headers["content-disposition"]
+    assert fetched(url.replace("/a?", "/b?"))[0] == 403
+    assert fetched(url, "PUT", b"x")[0] == 403
+
+
+def test_an_address_ends_with_its_time(storage):
+    storage.put("a", b"the video")
+    url = storage.url_to_read("a", 1, "a", "video/mp4")
+    time.sleep(2.1)
+    assert fetched(url)[0] == 403
+
+
+def test_whoever_has_an_address_to_write_writes_so_many_bytes_and_no_others(storage):
+    url = storage.url_to_write("a", 60, 5, "video/mp4")
+    kind = {"Content-Type": "video/mp4"}
+    assert fetched(url, "PUT", b"123456", **kind)[0] == 403
+    assert fetched(url)[0] == 403
+    assert storage.stat("a") is None
+    assert fetched(url, "PUT", b"12345", **kind)[0] == 200
+    assert storage.get("a") == b"12345"

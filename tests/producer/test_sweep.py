@@ -134,6 +134,14 @@ def test_uploads_that_were_never_completed_and_what_a_self_test_left_go_and_othe
     assert [each.key for each in storage.list_uploads()] == ["theirs/film.mp4"]
 
 
+def test_what_arrived_through_the_api_and_was_never_wanted_goes_and_what_a_client_put_itself_stays(storage):
+    for key in (keys.arriving("1", ".mp4"), keys.repeat("a", "b"), keys.direct("1", ".mp4")):
+        storage.put(key, b"12345")
+    assert sweep(storage, WEEK, now=later(days=6)) == Swept()
+    assert sweep(storage, WEEK, now=later(days=8)) == Swept(objects=2, bytes=10)
+    assert [each.key for each in storage.list("")] == [keys.direct("1", ".mp4")]
+
+
 def test_inputs_outputs_and_batches_are_never_swept(storage):
     kept = ["batches/b/rows.jsonl", "dead/b/row", "inputs/1.mp4", "outputs/b/row.mp4", "prepared/e/0"]
     for key in kept:
