@@ -9,6 +9,8 @@ from tests.producer.web.conftest import DEMO
 from tests.producer.web.visiting import drop, eventually
 
 IN_STEP_SECONDS = 0.05
+IN_STEP_SHARE = 0.75
+"""Of the looks; a machine that is busy with other things halts one player before the other, which then catches up."""
 PLAYERS = "[...document.querySelectorAll('.stage video')].map((each) => ({at: each.currentTime, ready: each.readyState, paused: each.paused, muted: each.muted}))"
 
 
@@ -55,7 +57,7 @@ def test_what_was_dropped_is_played_beside_its_source_in_step(live, done):
         source, result = players(page)
         apart.append(abs(source["at"] - result["at"]))
     assert len(apart) > 3
-    assert sorted(apart)[len(apart) // 2] < IN_STEP_SECONDS, apart
+    assert sum(each < IN_STEP_SECONDS for each in apart) >= IN_STEP_SHARE * len(apart), apart
     assert players(page)[0]["muted"] and not players(page)[1]["muted"]
 
 
