@@ -53,7 +53,7 @@ export function requestFacts({ request, id, batch, row }) {
     ["Video", name(fileName(request.video), { title: request.video })], ["Audio", name(fileName(request.audio), { title: request.audio })],
     ...named, ["Priority", request.priority], ["Time limit", request.time_limit_seconds ? span(request.time_limit_seconds) : null],
     ["Row", name(row)], ["Batch", name(batch, { class: "id" })], ["Job", el("code", { class: "id" }, id)],
-  ]);
+  ], { class: "facts wide" });
 }
 
 /** The rest of a manifest: what was read, how long each stage took, and by which software. */

@@ -7,7 +7,7 @@ import { clock, fpsOf } from "./words.js";
 
 const SPEEDS = [0.25, 0.5, 1, 1.5, 2];
 const JUMP = 1; // seconds, with Shift
-const LEAP = 0.25; // seconds that a source may be off and still catch up by running faster or slower
+const LEAP = 0.5; // seconds that a source may be off and still catch up by running up to so much faster or slower
 const HASTE = 3; // of its lateness, by how much faster it then runs
 const READY = 3; // HTMLMediaElement.HAVE_FUTURE_DATA
 
@@ -92,8 +92,11 @@ export class Player {
 
   async toggle() {
     if (!this.result.paused) return this.result.pause();
-    if (this.result.ended) this.result.currentTime = 0;
-    await this.result.play();
+    if (this.result.ended) this.seek(0);
+    this.source?.play().catch(() => {}); // both at once; where it does not belong there, `follow` halts it
+    await this.result.play().catch((error) => {
+      if (error.name !== "AbortError") throw error; // a pause came before the first picture
+    });
   }
 
   run(speed) {

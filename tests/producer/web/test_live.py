@@ -9,6 +9,8 @@ from tests.producer.web.conftest import DEMO
 from tests.producer.web.visiting import drop, eventually
 
 IN_STEP_SECONDS = 0.05
+IN_STEP_SHARE = 0.75
+"""Of the looks; a machine that is busy with other things halts one player before the other, which then catches up."""
 PLAYERS = "[...document.querySelectorAll('.stage video')].map((each) => ({at: each.currentTime, ready: each.readyState, paused: each.paused, muted: each.muted}))"
 
 
@@ -55,7 +57,7 @@ def test_what_was_dropped_is_played_beside_its_source_in_step(live, done):
         source, result = players(page)
         apart.append(abs(source["at"] - result["at"]))
     assert len(apart) > 3
-    assert sorted(apart)[len(apart) // 2] < IN_STEP_SECONDS, apart
+    assert sum(each < IN_STEP_SECONDS for each in apart) >= IN_STEP_SHARE * len(apart), apart
     assert players(page)[0]["muted"] and not players(page)[1]["muted"]
 
 
@@ -118,6 +120,7 @@ def test_a_link_to_a_job_survives_a_reload_and_the_back_button(live, done):
 
 def test_by_the_keyboard_alone_a_pair_is_chosen_sent_cancelled_and_retried(live, portrait, stack):
     page = live.go()
+    page.on("filechooser", lambda _: None)  # from now on, and not from a moment before or after the key
     expect(page.get_by_role("heading", name="New job")).to_be_visible()
 
     def tab_to(what):
@@ -132,6 +135,7 @@ def test_by_the_keyboard_alone_a_pair_is_chosen_sent_cancelled_and_retried(live,
         with page.expect_file_chooser() as chooser:
             page.keyboard.press("Enter")
         chooser.value.set_files(file)
+        expect(page.locator(f".well.{part}")).to_contain_text(file.name)
     tab_to("#option-sync_mode")
     page.keyboard.type("loop")
     tab_to("button.primary")
