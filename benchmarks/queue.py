@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from contract import keys
-from contract.broker import make_app
+from contract.broker import SETUP_SECONDS, make_app
 from contract.ledger import Ledger
 from contract.manifest import Manifest
 from contract.settings import Settings
@@ -71,7 +71,8 @@ def _worker(stack: LocalStack) -> Command:
     argv += ["--without-gossip", "--without-mingle", "--loglevel=INFO", "-n", "worker1@%h"]
     environment = {**_environment(stack.settings), "PYTHONPATH": str(ROOT), "REMAP_SIGTERM": "SIGQUIT"}
     folder = stack.folder / "worker1"
-    return Command("worker1", argv, environment, folder, lambda: bool(inspect.ping()), stop_seconds=15)
+    limits = {"stop_seconds": 15, "start_seconds": SETUP_SECONDS}
+    return Command("worker1", argv, environment, folder, lambda: bool(inspect.ping()), **limits)
 
 
 def _arguments() -> argparse.Namespace:

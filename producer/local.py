@@ -35,7 +35,7 @@ from typing import Any, Self
 
 from pydantic import SecretStr
 
-from contract.broker import make_app
+from contract.broker import SETUP_SECONDS, make_app
 from contract.errors import BrokerUnavailable, ConfigurationError
 from contract.ledger import Ledger
 from contract.settings import PREFIX, Settings
@@ -90,6 +90,8 @@ class Command:
     """Asked again and again until it says yes."""
     stop_seconds: float = 5.0
     """From SIGTERM to SIGKILL."""
+    start_seconds: float | None = None
+    """Until it must be ready; None: as long as most may take."""
 
 
 class Service:
@@ -153,11 +155,12 @@ class Service:
         Raises:
             ConfigurationError: it ended or took too long; with the end of its log.
         """
-        deadline = time.monotonic() + START_SECONDS
+        seconds = self._command.start_seconds or START_SECONDS
+        deadline = time.monotonic() + seconds
         while not self._command.ready():
             self.check()
             if time.monotonic() > deadline:
-                raise ConfigurationError(f"{self.name} did not start in {START_SECONDS:g} s; {self.tail()}")
+                raise ConfigurationError(f"{self.name} did not start in {seconds:g} s; {self.tail()}")
             time.sleep(POLL_SECONDS)
 
     def ask(self) -> None:
@@ -355,7 +358,8 @@ class LocalStack:
             f"worker.soft_shutdown_timeout={SOFT_STOP_SECONDS}",
         ]
         environment = {**environment, "REMAP_SIGTERM": "SIGQUIT"}
-        self._run(self._python(name, environment, *argv, *quick, ready=awake, stop_seconds=15))
+        limits = {"stop_seconds": 15, "start_seconds": SETUP_SECONDS}  # a large engine is set up first
+        self._run(self._python(name, environment, *argv, *quick, ready=awake, **limits))
 
     def _python(
         self, name: str, environment: Mapping[str, str], module: str, *arguments: str, **more: Any

@@ -302,6 +302,25 @@ def test_a_service_that_never_gets_ready_is_given_up_and_ended(tmp_path, monkeyp
     assert not alive(int((tmp_path / "pid").read_text()))
 
 
+def test_a_service_may_take_longer_to_start_than_others(tmp_path, monkeypatch):
+    """A worker sets up a large engine before it is ready, which took over a minute on a busy machine."""
+    monkeypatch.setattr(local, "START_SECONDS", 0.1)
+    slow, log = program(tmp_path / "slow", "sleep 1; echo ready; exec sleep 600"), tmp_path / "log"
+    command = local.Command(
+        "slow",
+        [slow],
+        {"PATH": os.environ["PATH"]},
+        tmp_path,
+        lambda: "ready" in log.read_text(),
+        start_seconds=60,
+    )
+    service = local.Service(command, log)
+    try:
+        service.until_ready()
+    finally:
+        service.kill()
+
+
 def test_a_service_that_ignores_sigterm_is_killed_with_all_that_it_started(tmp_path):
     stubborn = program(tmp_path / "stubborn", "trap '' TERM\nsleep 600 &\necho $!\nwait")
     log = tmp_path / "log"
