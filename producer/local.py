@@ -358,8 +358,9 @@ class LocalStack:
             f"worker.soft_shutdown_timeout={SOFT_STOP_SECONDS}",
         ]
         environment = {**environment, "REMAP_SIGTERM": "SIGQUIT"}
-        limits = {"stop_seconds": 15, "start_seconds": SETUP_SECONDS}  # a large engine is set up first
-        self._run(self._python(name, environment, *argv, *quick, ready=awake, **limits))
+        words = [*argv, *quick]
+        limit = SETUP_SECONDS  # a large engine is set up first
+        self._run(self._python(name, environment, *words, ready=awake, start_seconds=limit, stop_seconds=15))
 
     def _python(
         self, name: str, environment: Mapping[str, str], module: str, *arguments: str, **more: Any
