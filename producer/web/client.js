@@ -3,7 +3,7 @@
 const KEY = "dubline-key";
 const RATE_PATIENCE = 60; // seconds that a question waits by itself when the server says "too many"
 
-/** Tells of what holds for the whole page: `unreachable`, `reachable`, `key-needed`, `slow` (detail: seconds). */
+/** Tells of what holds for the whole page: `unreachable`, `reachable`, `key-needed` (detail: the key that was refused), `slow` (detail: seconds). */
 export const wire = new EventTarget();
 
 /** Why a request was not done. `message` is the server's sentence, or ours where there was no server. */
@@ -40,6 +40,7 @@ export function tell(method, address, body, type = "application/json") {
 }
 
 async function sent(address, { method = "GET", body, headers = {}, signal }) {
+  const { key } = session;
   let answer;
   try {
     answer = await fetch(address, { method, body, headers: { ...headers, ...authorization() }, signal, cache: "no-store" });
@@ -49,12 +50,13 @@ async function sent(address, { method = "GET", body, headers = {}, signal }) {
   }
   wire.dispatchEvent(new Event("reachable"));
   const text = await answer.text();
-  if (!answer.ok) throw problemOf(answer.status, text, answer.headers.get("Retry-After"));
+  if (!answer.ok) throw problemOf(answer.status, text, answer.headers.get("Retry-After"), key);
   return JSON.parse(text);
 }
 
 /** A form with files on its way, with `done(fraction)` as it goes; `stop()` gives it up. */
 export function upload(address, form, done) {
+  const { key } = session;
   const request = new XMLHttpRequest(); // fetch tells nothing of how far a body has gone
   const answer = new Promise((resolve, reject) => {
     request.upload.addEventListener("progress", (event) => event.lengthComputable && done(event.loaded / event.total));
@@ -62,7 +64,7 @@ export function upload(address, form, done) {
     request.addEventListener("abort", () => reject(new DOMException("given up", "AbortError")));
     request.addEventListener("load", () => {
       if (request.status < 300) resolve(JSON.parse(request.responseText));
-      else reject(problemOf(request.status, request.responseText, request.getResponseHeader("Retry-After")));
+      else reject(problemOf(request.status, request.responseText, request.getResponseHeader("Retry-After"), key));
     });
   });
   request.open("POST", address);
@@ -85,8 +87,8 @@ function brokenOff() {
   return new Problem({ code: "broken_off", detail: "The connection ended before the files were through, and nothing was submitted. The server may be gone, or the files are larger than it takes (max_input_bytes)." });
 }
 
-function problemOf(status, text, after) {
-  if (status === 401) wire.dispatchEvent(new Event("key-needed"));
+function problemOf(status, text, after, key) {
+  if (status === 401) wire.dispatchEvent(new CustomEvent("key-needed", { detail: key }));
   const told = { status, after: Math.max(1, Number(after) || 1) };
   try {
     const { code, detail, errors } = JSON.parse(text);

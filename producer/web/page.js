@@ -92,7 +92,8 @@ function askForKey(fault = "") {
   if (!dialog.open) dialog.showModal();
 }
 
-wire.addEventListener("key-needed", () => {
+wire.addEventListener("key-needed", ({ detail }) => {
+  if (detail !== session.key) return; // an answer to a key of before
   const wrong = session.key ? "The server does not know that key (any more)." : "";
   session.forget();
   showSession();

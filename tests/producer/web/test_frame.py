@@ -51,9 +51,9 @@ def test_with_a_key_a_job_is_followed_and_shown_by_links_that_carry_a_token(keye
     page = keyed.go()
     sign_in(page, keyed.key)
     expect(page.get_by_role("link", name="shown")).to_be_visible()
-    page.get_by_role("link", name="later").click()
+    with page.expect_request(lambda each: "/events?" in each.url and "token=" in each.url):
+        page.get_by_role("link", name="later").click()
     expect(page.locator(".heading .state")).to_have_text("Waiting")
-    eventually(lambda: any("/events?" in each and "token=" in each for each in keyed.requests))
     assert keyed.key not in " ".join(keyed.requests)
     assert waiting.job.id in page.url
     keyed.forgive("ERR_|404|media|format|range")  # the made-up video is none, and its source is nowhere
