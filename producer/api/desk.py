@@ -48,12 +48,12 @@ class Desk:
         return job_answer(found, await self.lookup.standing(found), self.token(owner, found.id))
 
 
-def desk_of(request: Request) -> Desk:
-    """The desk of this process."""
+async def desk_of(request: Request) -> Desk:
+    """The desk of this process. Asynchronous, or FastAPI would give each request a thread for it."""
     return cast(Desk, request.app.state.desk)
 
 
-def owner_of(request: Request) -> str | None:
+async def owner_of(request: Request) -> str | None:
     """Who asks, as the gate found; None: no keys are configured, and it is somebody at this machine."""
     return cast(str | None, request.state.owner)
 

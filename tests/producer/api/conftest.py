@@ -1,5 +1,7 @@
 """The API on a port of its own, in front of the real services; clients with a key and without."""
 
+import copy
+import secrets
 import socket
 import threading
 import time
@@ -80,6 +82,23 @@ def _servers():
 def served(serve, settings):
     """A server without keys."""
     return serve(settings)
+
+
+@pytest.fixture(scope="module")
+def shared(services, _store):
+    """Settings with a namespace and a bucket that a file's tests share."""
+    store = copy.copy(_store)
+    store.bucket = f"test-{secrets.token_hex(6)}"
+    store.ensure_bucket()
+    yield services.settings.model_copy(update={"namespace": store.bucket, "s3_bucket": store.bucket})
+    store._client.delete_bucket(Bucket=store.bucket)
+
+
+@pytest.fixture(scope="module")
+def asker(shared, serve_for_all):
+    """Somebody at this machine, for tests that leave nothing behind: they share a server."""
+    with serve_for_all(shared).client() as each:
+        yield each
 
 
 @pytest.fixture

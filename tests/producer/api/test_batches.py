@@ -105,8 +105,8 @@ BAD_CSVS = {
 
 
 @pytest.mark.parametrize("what", BAD_CSVS)
-def test_a_csv_that_is_none_is_refused_and_no_folder_of_the_server_is_told(client, what):
-    answer = client.post("/batches", content=BAD_CSVS[what], headers=CSV)
+def test_a_csv_that_is_none_is_refused_and_no_folder_of_the_server_is_told(asker, what):
+    answer = asker.post("/batches", content=BAD_CSVS[what], headers=CSV)
     problem(answer, 422, "bad_request")
     assert "/tmp" not in answer.text and "upload.csv" not in answer.text
 
@@ -126,13 +126,13 @@ def test_a_csv_that_is_none_is_refused_and_no_folder_of_the_server_is_told(clien
         {"rows": [{"id": "a" * 9999}]},
     ],
 )
-def test_rows_that_are_none_are_refused(client, body):
-    problem(client.post("/batches", json=body), 422, "bad_request")
+def test_rows_that_are_none_are_refused(asker, body):
+    problem(asker.post("/batches", json=body), 422, "bad_request")
 
 
 @pytest.mark.parametrize("kind", ["", "text/plain", "multipart/form-data; boundary=x"])
-def test_a_batch_is_a_csv_or_json(client, kind):
-    problem(client.post("/batches", content=b"x", headers={"Content-Type": kind}), 422, "bad_request")
+def test_a_batch_is_a_csv_or_json(asker, kind):
+    problem(asker.post("/batches", content=b"x", headers={"Content-Type": kind}), 422, "bad_request")
 
 
 @pytest.mark.parametrize("name", ["a/b", "", "-a", "x" * 61, "ü", "../up"])
@@ -140,9 +140,9 @@ def test_a_name_that_could_be_no_key_is_refused(client, csv, name):
     problem(client.post("/batches", params={"name": name}, content=csv, headers=CSV), 422, "bad_request")
 
 
-def test_a_csv_that_is_too_long_is_refused_while_it_comes_in(client):
+def test_a_csv_that_is_too_long_is_refused_while_it_comes_in(asker):
     problem(
-        client.post("/batches", content=(bytes(2**20) for _ in range(20)), headers=CSV),
+        asker.post("/batches", content=(bytes(2**20) for _ in range(20)), headers=CSV),
         413,
         "input_too_large",
     )
@@ -260,8 +260,8 @@ def test_a_page_that_is_none_is_refused(client, five, query):
 
 @pytest.mark.parametrize("name", ["none", "a%2Fb", "%00", "ü", "x" * 300])
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("DELETE", ""), ("POST", "/retry")])
-def test_a_batch_that_is_none_is_not_found(client, method, path, name):
-    problem(client.request(method, f"/batches/{name}{path}"), 404, "not_found")
+def test_a_batch_that_is_none_is_not_found(asker, method, path, name):
+    problem(asker.request(method, f"/batches/{name}{path}"), 404, "not_found")
 
 
 def test_batches_of_the_command_line_are_seen_at_this_machine(client, jobs, storage, settings):

@@ -56,15 +56,15 @@ def test_a_key_that_is_removed_opens_nothing_any_more(serve, guarded_settings, m
         "127.1 evil",
     ],
 )
-def test_without_keys_the_server_answers_to_names_of_this_machine_only(client, host):
-    problem(client.get("/batches", headers={"Host": host}), 403, "request_forbidden")
+def test_without_keys_the_server_answers_to_names_of_this_machine_only(asker, host):
+    problem(asker.get("/batches", headers={"Host": host}), 403, "request_forbidden")
 
 
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:1", "[::1]:8080", "127.9.9.9"]
 )
-def test_without_keys_every_name_of_this_machine_will_do(client, host):
-    assert client.get("/batches", headers={"Host": host}).status_code == 200
+def test_without_keys_every_name_of_this_machine_will_do(asker, host):
+    assert asker.get("/batches", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -73,20 +73,20 @@ def test_without_keys_every_name_of_this_machine_will_do(client, host):
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "/jobs"), ("GET", "/batches"), ("DELETE", "/batches/x")]
 )
-def test_without_keys_a_page_of_elsewhere_can_do_nothing(client, method, path, origin):
-    problem(client.request(method, path, headers={"Origin": origin}), 403, "request_forbidden")
+def test_without_keys_a_page_of_elsewhere_can_do_nothing(asker, method, path, origin):
+    problem(asker.request(method, path, headers={"Origin": origin}), 403, "request_forbidden")
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_without_keys_a_form_of_elsewhere_is_refused_though_its_browser_names_no_origin(client, site):
-    problem(client.post("/generate", headers={"Sec-Fetch-Site": site}), 403, "request_forbidden")
+def test_without_keys_a_form_of_elsewhere_is_refused_though_its_browser_names_no_origin(asker, site):
+    problem(asker.post("/generate", headers={"Sec-Fetch-Site": site}), 403, "request_forbidden")
 
 
-def test_without_keys_its_own_page_and_a_link_to_it_are_served(client):
-    own = {"Origin": str(client.base_url).rstrip("/"), "Sec-Fetch-Site": "same-origin"}
-    assert client.get("/batches", headers=own).status_code == 200
+def test_without_keys_its_own_page_and_a_link_to_it_are_served(asker):
+    own = {"Origin": str(asker.base_url).rstrip("/"), "Sec-Fetch-Site": "same-origin"}
+    assert asker.get("/batches", headers=own).status_code == 200
     assert (
-        client.get(
+        asker.get(
             "/version", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
         ).status_code
         == 200
@@ -115,16 +115,16 @@ def test_pages_of_the_origins_that_are_set_may_call_and_no_others(serve, setting
         problem(page.get("/batches", headers={"Origin": "https://evil.example"}), 403, "request_forbidden")
 
 
-def test_without_set_origins_no_answer_speaks_of_them(client):
-    asked = {"Origin": str(client.base_url), "Access-Control-Request-Method": "POST"}
+def test_without_set_origins_no_answer_speaks_of_them(asker):
+    asked = {"Origin": str(asker.base_url), "Access-Control-Request-Method": "POST"}
     assert not [
-        name for name in client.options("/jobs", headers=asked).headers if name.startswith("access-control")
+        name for name in asker.options("/jobs", headers=asked).headers if name.startswith("access-control")
     ]
 
 
-def test_every_answer_has_the_headers_that_keep_browsers_strict(client):
+def test_every_answer_has_the_headers_that_keep_browsers_strict(asker):
     for path in ("/version", "/nothing", "/openapi.json"):
-        headers = client.get(path).headers
+        headers = asker.get(path).headers
         for name, value in gate.HEADERS.items():
             assert headers[name] == value, (path, name)
 

@@ -113,9 +113,9 @@ def test_a_form_that_can_be_no_job_is_refused_with_its_reason(client, storage, w
         "multipart/form-data; boundary=" + "x" * 300,
     ],
 )
-def test_a_body_of_another_kind_is_no_form(client, kind):
+def test_a_body_of_another_kind_is_no_form(asker, kind):
     problem(
-        client.post("/generate", content=form(VIDEO, AUDIO), headers={"Content-Type": kind}),
+        asker.post("/generate", content=form(VIDEO, AUDIO), headers={"Content-Type": kind}),
         422,
         "bad_request",
     )

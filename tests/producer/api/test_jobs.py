@@ -142,8 +142,8 @@ def test_rows_of_a_batch_are_found_in_it_and_alone_when_they_have_ended(
 
 @pytest.mark.parametrize("path", ["", "/events", "/result", "/source", "/audio", "/curves", "/log"])
 @pytest.mark.parametrize("job", [NOBODY, "x", "A" * 64, "..%2F..", "0" * 63, "a" * 5000])
-def test_a_job_that_is_none_is_not_found(client, job, path):
-    problem(client.get(f"/jobs/{job}{path}"), 404, "not_found")
+def test_a_job_that_is_none_is_not_found(asker, job, path):
+    problem(asker.get(f"/jobs/{job}{path}"), 404, "not_found")
 
 
 @pytest.mark.parametrize("batch", ["nope", "../x", "a/b", "", "ü", "x" * 200, "-a"])
@@ -151,9 +151,9 @@ def test_a_batch_that_is_none_holds_no_job(client, submitted_job, batch):
     problem(client.get(f"/jobs/{submitted_job['id']}", params={"batch": batch}), 404, "not_found")
 
 
-def test_what_cannot_be_cancelled_or_retried_is_not_found(client):
-    problem(client.delete(f"/jobs/{NOBODY}"), 404, "not_found")
-    problem(client.post(f"/jobs/{NOBODY}/retry"), 404, "not_found")
+def test_what_cannot_be_cancelled_or_retried_is_not_found(asker):
+    problem(asker.delete(f"/jobs/{NOBODY}"), 404, "not_found")
+    problem(asker.post(f"/jobs/{NOBODY}/retry"), 404, "not_found")
 
 
 BAD_ROWS = {
@@ -203,19 +203,19 @@ def test_a_row_that_can_be_no_job_is_refused_with_its_reason_and_nothing_is_subm
     assert found(storage) == {"a.wav", "empty"}
 
 
-def test_all_that_is_wrong_with_a_row_is_told_at_once(client):
+def test_all_that_is_wrong_with_a_row_is_told_at_once(asker):
     said = problem(
-        client.post("/jobs", json={"video": "x.mp4", "audio": "", "face": "top"}), 422, "bad_request"
+        asker.post("/jobs", json={"video": "x.mp4", "audio": "", "face": "top"}), 422, "bad_request"
     )
     assert [each["line"] for each in said["errors"]] == [1, 1, 1]
     assert "face is 'top'" in said["detail"] and "audio is empty" in said["detail"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b"null", b'"s"', b"NaN"])
-def test_a_body_that_is_no_json_is_refused(client, body):
+def test_a_body_that_is_no_json_is_refused(asker, body):
     for path in ("/jobs", "/uploads"):
         code = problem(
-            client.post(path, content=body, headers={"Content-Type": "application/json"}),
+            asker.post(path, content=body, headers={"Content-Type": "application/json"}),
             *((413, "input_too_large") if len(body) > 65_536 else (422, "bad_request")),
         )
         assert "Traceback" not in str(code)
@@ -282,8 +282,8 @@ def test_an_upload_of_more_or_fewer_bytes_than_were_announced_is_refused_by_the_
         ({"filename": "face.mp4", "bytes": 9, "more": 1}, 422, "bad_request"),
     ],
 )
-def test_an_upload_that_would_be_no_input_gets_no_address(client, body, status, code):
-    problem(client.post("/uploads", json=body), status, code)
+def test_an_upload_that_would_be_no_input_gets_no_address(asker, body, status, code):
+    problem(asker.post("/uploads", json=body), status, code)
 
 
 def test_rows_of_before_there_were_owners_have_the_ids_and_bytes_that_they_had():

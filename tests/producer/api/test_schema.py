@@ -1,8 +1,5 @@
 """What OpenAPI promises holds for whatever may be sent: schemathesis makes it up, the same each time."""
 
-import copy
-import secrets
-
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -17,14 +14,9 @@ BEYOND = {"POST /generate", "POST /jobs", "POST /batches", "POST /uploads"}
 
 
 @pytest.fixture(scope="module")
-def schema(services, _store, serve_for_all):
-    """The schema of a server with one batch in it."""
-    name = f"test-{secrets.token_hex(6)}"
-    store = copy.copy(_store)
-    store.bucket = name
-    store.ensure_bucket()
-    told = services.settings.model_copy(update={"namespace": name, "s3_bucket": name})
-    return schemathesis.openapi.from_url(f"{serve_for_all(told).url}/openapi.json")
+def schema(shared, serve_for_all):
+    """The schema of a server that runs."""
+    return schemathesis.openapi.from_url(f"{serve_for_all(shared).url}/openapi.json")
 
 
 def test_every_answer_is_one_that_the_schema_tells_of(schema):
