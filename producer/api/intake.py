@@ -17,9 +17,9 @@ from contract import keys
 from contract.errors import BadRequest, InputTooLarge, Stalled
 from contract.storage import Part, Storage, UnfinishedUpload
 from producer.api.forms import Event, FormParser, PartBegins, PartData
-from producer.api.kinds import KINDS, suffix_of
 from producer.api.services import Services
 from producer.cells import refuse_size
+from producer.kinds import KINDS, suffix_of
 
 PART_BYTES = 8 * 2**20
 """S3's least is 5 MiB, and 10,000 parts its most: enough for 78 GiB."""

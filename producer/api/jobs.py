@@ -22,7 +22,6 @@ from producer.api.answers import JobAnswer, UploadAnswer
 from producer.api.bodies import RowBody, UploadBody, described, read_json, row_schema, text_of
 from producer.api.desk import Asking, AtDesk, BatchQuery, Desk, as_json
 from producer.api.intake import cells_of
-from producer.api.kinds import KINDS, suffix_of
 from producer.api.lookup import Found
 from producer.api.problems import documented
 from producer.api.repeats import once
@@ -30,6 +29,7 @@ from producer.api.submitting import single_name
 from producer.api.uploads import direct_upload
 from producer.cancel import cancel_rows
 from producer.cells import refuse_size
+from producer.kinds import KINDS, suffix_of
 from producer.requeue import requeue_rows
 from producer.table import COLUMNS, REQUIRED
 

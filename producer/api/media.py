@@ -16,10 +16,10 @@ from contract.job import Source
 from contract.manifest import Curves, Manifest
 from contract.storage import StoredObject
 from producer.api.desk import Asking, AtDesk, BatchQuery, Desk
-from producer.api.kinds import kind_of
 from producer.api.lookup import Found
 from producer.api.problems import documented, problem
 from producer.api.services import Services
+from producer.kinds import kind_of
 from producer.show import show
 
 router = APIRouter(tags=["files"])

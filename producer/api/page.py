@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, Response
 
 import producer
 from contract.errors import NotFound
-from producer.api.kinds import kind_of
+from producer.kinds import kind_of
 
 router = APIRouter(include_in_schema=False)
 

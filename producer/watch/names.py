@@ -9,14 +9,12 @@ from typing import Any, Literal
 
 from contract.errors import BadRequest
 from contract.storage import StoredObject
+from producer.kinds import KINDS
 from producer.pairs import file_name
 from producer.watch.folder import Content, Folder
 
-_VIDEOS = (
-    ".mp4 .m4v .mov .qt .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .3gp .3g2 .mj2 .jpg .jpeg .png .webp .gif"
-)
-_AUDIOS = ".wav .wave .mp3 .m4a .m4b .aac .flac .ogg .oga .opus .mka .weba"
-VIDEOS, AUDIOS = frozenset(_VIDEOS.split()), frozenset(_AUDIOS.split())
+AUDIOS = frozenset(suffix for suffix, kind in KINDS.items() if kind.startswith("audio/"))
+VIDEOS = KINDS.keys() - AUDIOS
 """By its suffix an input is one or the other; what is in it the worker finds out."""
 OPTIONS = ".json"
 
