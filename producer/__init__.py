@@ -3,7 +3,7 @@
 cli        every command; steer: those that steer what was submitted; commands: those that other parts bring
 screen     what a person sees of them; follow: of a batch in motion; closeup: of one job; panorama: of everything
 overview   everything at one moment: batches, workers, the queue
-pairs      a CSV as pairs to render; table, cells: its rows and what each cell means
+pairs      a CSV as pairs to render; table, cells: its rows and what each cell means; kinds: which files, by suffix
 check      what can be known before money is spent; estimate: what it would cost
 submit     a checked CSV becomes a batch; uploads: its local files
 watch      what is dropped into a folder of a bucket becomes batches
@@ -12,6 +12,6 @@ outbox     events for webhooks; courier: posts them until they are delivered; de
 cancel     rows are not to be rendered; requeue: they are, after all; failed: which, and why
 show       everything about one job; logs: what its attempts said; names: which batch, row or job a person means
 status     where rows stand; results: brings them here; batches: reads both from the store; gallery: the page
-api        the same by HTTP: jobs, batches, files, keys
+api        the same by HTTP: jobs, batches, files, keys; web: the page
 local      the embedded stack; leash: nothing outlives it; app: Flower's; demo, doctor: what one tries first
 """

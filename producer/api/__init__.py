@@ -5,7 +5,7 @@ gate        who may come in, by what key, how often; keyring: the keys; rate: ho
 jobs        one job: submitted, looked at, cancelled, retried; events: followed; media: its files
 batches     many of them; rows: which, in which order; totals: what they came to
 page        the files of the page at `/`, which are in producer/web; about: health, metrics, version, estimates; figures: what is counted
-intake      a form's files stream into the store; forms: the form itself; kinds: which files; bodies: other requests
+intake      a form's files stream into the store; forms: the form itself; bodies: other requests
 submitting  rows become a batch by the same road as those of a CSV; repeats: and the same request is not done twice
 desk, lookup what a route is given; whose job that is, and where it stands; services: what every request works with
 answers     what is answered, as JSON; problems: what is answered where something is wrong
