@@ -5,7 +5,7 @@ In the manner of Jepsen: it knows nothing of how Dubline works, and has no clock
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -97,6 +97,22 @@ def check(
         *(wrong for each in due if each.job in at_the_end for wrong in _ending(each, at_the_end[each.job])),
         *_unlike(due, at_the_end),
         *(_batches(due, at_the_end, closed) if closed is not None else ()),
+    ]
+
+
+def excused(asked: Iterable[Expected], history: Iterable[Event], lost_attempts: int) -> list[Expected]:
+    """The same, but that a job may fail, whatever was planned, if so many that had claimed it were never heard of again.
+
+    An end is promised, and not that it is a good one where the storm takes every worker.
+    """
+    claimed, ended = set(), set()
+    for each in history:
+        if each.what in ("claimed", "ended"):
+            (claimed if each.what == "claimed" else ended).add((each.job, each.attempt))
+    vanished = Counter(job for job, _ in claimed - ended)
+    return [
+        replace(each, may=each.may | {"failed"}) if vanished[each.job] >= lost_attempts else each
+        for each in asked
     ]
 
 

@@ -17,7 +17,7 @@ from contract.ledger import Ledger
 from contract.settings import Settings
 from contract.storage import Storage
 from tests.chaos import report, witness, workload
-from tests.chaos.checker import check
+from tests.chaos.checker import check, excused
 from tests.chaos.cluster import Cluster, Mutant
 from tests.chaos.faults import Fault, Saboteur, schedule
 from tests.chaos.history import Event, History, read
@@ -110,7 +110,7 @@ def run(
         bodies=bodies,
         again=again,
         lost_races=lost_races,
-        wrong=check(asked, events, found, closed),
+        wrong=check(excused(asked, events, options.lost_attempts), events, found, closed),
         left_alive=cluster.living(),
     )
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.chaos.checker import Closed, Expected, Found, check
+from tests.chaos.checker import Closed, Expected, Found, check, excused
 from tests.chaos.history import Event, History, read
 
 SUCCEEDS, FAILS = frozenset({"succeeded"}), frozenset({"failed"})
@@ -47,6 +47,15 @@ def j1(**changes):
 
 def test_a_history_as_it_should_be_is_fine():
     assert kinds() == []
+
+
+def test_a_job_whose_workers_all_vanished_may_fail_and_one_that_lost_fewer_may_not():
+    vanished = [event("claimed", "j1", f"lost-{number}") for number in range(3)]
+    failed = FOUND | j1(status="failed", claimed_sha256=None, stored_sha256=None)
+    history = [*vanished, event("claimed", "j1", "a1"), event("ended", "j1", "a1", "done")]
+    for lost_attempts, wrong in ((3, []), (4, ["unplanned"])):
+        asked = excused(ASKED, history, lost_attempts)
+        assert [each.kind for each in check(asked, HISTORY[:1], failed.values())] == wrong
 
 
 def test_a_job_of_which_nothing_was_ever_heard_is_lost():
