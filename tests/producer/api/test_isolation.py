@@ -21,6 +21,7 @@ OF_A_JOB = [
     ("GET", "/jobs/{job}/audio"),
     ("GET", "/jobs/{job}/curves"),
     ("GET", "/jobs/{job}/log"),
+    ("GET", "/jobs/{job}/manifest"),
 ]
 OF_A_BATCH = [("GET", "/batches/{batch}"), ("DELETE", "/batches/{batch}"), ("POST", "/batches/{batch}/retry")]
 OF_NOBODY = {
@@ -30,6 +31,7 @@ OF_NOBODY = {
     "/batches",
     "/estimate",
     "/metrics",
+    "/options",
     "/version",
     "/health/live",
     "/health/ready",
