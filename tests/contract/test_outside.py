@@ -527,12 +527,14 @@ def test_a_post_to_inside_is_refused_and_to_nobody_fails(site, strict):
     [
         ("120", 120, 120),
         ("0", 0, 0),
-        (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3500, 3600),
+        ("in an hour", 3500, 3600),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
         ("99999999999999", 999_999_999, 999_999_999),
     ],
 )
 def test_how_long_a_receiver_asks_to_be_left_alone(site, header, low, high):
+    if header == "in an hour":  # from now, and not from when this file was read
+        header = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     site.answers["/hook"] = lambda handler: handler.say(503, Retry_After=header)
     answer = site.outside.post(site.url("/hook"), b"", {}, seconds=5)
     assert low <= answer.retry_after_seconds <= high
