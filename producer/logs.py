@@ -69,8 +69,10 @@ class JobLog:
 
     def attempts(self) -> list[AttemptLog]:
         """All attempts that left something, oldest first."""
+        heard = (
+            self._heard()
+        )  # before the bucket: an attempt has left its log there before the next one begins
         view = self._look()
-        heard = self._heard()
         found = [self._attempt(each, heard.pop(each.id, ())) for each in view.attempts if each.number != 0]
         found += [
             AttemptLog(name, "no result", None, lines, _time(lines[0])) for name, lines in heard.items()
@@ -91,10 +93,9 @@ class JobLog:
                 yield from said(attempt, new)
             if has_ended:
                 return
-            has_ended = (
-                self._has_ended()
-            )  # asked first: what an attempt leaves is there before its job has ended
-            time.sleep(POLL_SECONDS)  # and its last words a moment later
+            # Asked first: what an attempt leaves is there before its job has ended, its last words a moment later.
+            has_ended = self._has_ended()
+            time.sleep(POLL_SECONDS)
 
     def _look(self) -> JobView:
         """The job. One whose first attempt has left nothing yet is known to the worker that runs it alone."""
@@ -132,10 +133,8 @@ class JobLog:
         key = keys.log(self.job, view.id)
         is_left = key in {file.key for file in view.files}
         left = tuple(self._storage.lines(key)) if is_left else ()
-        lines = (
-            *left,
-            *(line for line in heard if line not in left),
-        )  # what it said after it had left its log
+        later = (line for line in heard if line not in left)  # what it said after it had left its log
+        lines = (*left, *later)
         moment = view.started or view.ended
         began = _time(lines[0]) if lines else moment.isoformat() if moment else ""
         return AttemptLog(view.id, view.outcome, view.host, lines, began)

@@ -170,6 +170,33 @@ def test_following_gives_each_line_once_across_attempts_and_ends_with_the_job(
     ]
 
 
+def test_an_attempt_that_ends_while_its_job_is_looked_at_is_told_before_the_next_one(
+    look, leave, live, ledger, job, rows, commit, submitted, monkeypatch
+):
+    """Whatever happens between the looks at Redis and at the bucket, the order of time holds."""
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.05)
+    ledger.claim(job, "a1", 60)
+    live.append(job, "a1", [line("a1 begins", 1)])
+    seen = look()
+    look_up = module.look_up
+
+    def then_it_goes_on(*named):
+        view = look_up(*named)
+        if not went_on:
+            went_on.append(True)
+            leave("a1", line("a1 begins", 1), line("a1 failed", 2, "WARNING"))
+            ledger.release(job, "a1")
+            ledger.claim(job, "a2", 60)
+            live.append(job, "a2", [line("a2 begins", 3)])
+            commit(submitted, rows[0], attempt="a2")
+            ledger.finish(job, "done")
+        return view
+
+    went_on: list[bool] = []
+    monkeypatch.setattr(module, "look_up", then_it_goes_on)
+    assert [each.line.message for each in seen.follow()] == ["a1 begins", "a1 failed", "a2 begins"]
+
+
 def test_following_a_job_that_has_ended_ends_at_once(look, leave, rows, commit, submitted):
     leave("a1", line("begins", 1))
     commit(submitted, rows[0])
