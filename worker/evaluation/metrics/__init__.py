@@ -1,0 +1,4 @@
+"""The metrics, one file each, behind one port.
+
+base       the port
+"""
