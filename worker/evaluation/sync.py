@@ -51,12 +51,12 @@ def loudness(samples: Curve, frames: int) -> Curve:
     return np.asarray(np.maximum(decibels, floor), dtype=np.float32)
 
 
-def check(aperture: Curve, loudness: Curve) -> SyncCheck:
+def check(aperture: Curve, loudness: Curve, farthest: int = FARTHEST_LAG) -> SyncCheck:
     """How well the lips follow the audio, or why that cannot be said.
 
     `aperture` is NaN where a frame shows no face; such frames take no part. The best correlation of the audio in
-    its place is set against the same figure for up to SHIFTS evenly spaced circular shifts of it. The clip is
-    taken as a ring throughout, so that all of them are the same statistic.
+    its place, or moved by `farthest` frames at most, is set against the same figure for up to SHIFTS evenly spaced
+    circular shifts of it. The clip is taken as a ring throughout, so that all of them are the same statistic.
 
     Raises:
         ValueError: the curves differ in length.
@@ -71,8 +71,9 @@ def check(aperture: Curve, loudness: Curve) -> SyncCheck:
     if reason:
         return SyncCheck(status="unavailable", reason=reason, frames=frames)
     correlations = _correlations(aperture, loudness, seen)
-    best, lag = _best_near(correlations, 0)
-    control = np.array([_best_near(correlations, shift)[0] for shift in _shifts(len(loudness))])
+    best, lag = _best_near(correlations, 0, farthest)
+    shifts = _shifts(len(loudness), max(NEAREST_SHIFT, 2 * farthest))
+    control = np.array([_best_near(correlations, shift, farthest)[0] for shift in shifts])
     spread = float(control.std())
     return SyncCheck(
         status="ok",
@@ -127,14 +128,14 @@ def _summed(weights: Spectrum, sound: Spectrum, frames: int) -> Correlations:
     return np.fft.irfft(weights * sound.conj(), n=frames)
 
 
-def _best_near(correlations: Correlations, shift: int) -> tuple[float, int]:
-    """The best correlation within FARTHEST_LAG of a shift and its lag from there; the smallest lag of equals."""
-    lags = np.array(sorted(range(-FARTHEST_LAG, FARTHEST_LAG + 1), key=abs))
+def _best_near(correlations: Correlations, shift: int, farthest: int) -> tuple[float, int]:
+    """The best correlation within `farthest` of a shift and its lag from there; the smallest lag of equals."""
+    lags = np.array(sorted(range(-farthest, farthest + 1), key=abs))
     near = correlations[(shift + lags) % len(correlations)]
     return float(near.max()), int(lags[near.argmax()])
 
 
-def _shifts(frames: int) -> NDArray[np.int64]:
+def _shifts(frames: int, nearest: int) -> NDArray[np.int64]:
     """Up to SHIFTS evenly spaced shifts, none of them near 0 on the ring."""
-    nearest = min(NEAREST_SHIFT, frames // 4)
+    nearest = min(nearest, frames // 4)
     return np.unique(np.linspace(nearest, frames - nearest, SHIFTS).round().astype(np.int64))

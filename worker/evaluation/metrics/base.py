@@ -40,6 +40,18 @@ class Quantity:
     """How to read it, with the data set that a number comes from."""
 
 
+def goodness(value: float, better: Better) -> float:
+    """The value turned so that more is better."""
+    match better:
+        case "lower":
+            return -value
+        case "nearer 1":
+            return -abs(value - 1)
+        case "nearer 0":
+            return -abs(value)
+    return value
+
+
 @dataclass(frozen=True)
 class View:
     """One frame of the video that is judged, beside the frame of the source that it was made from.
@@ -81,6 +93,8 @@ class Reading:
     samples: Samples | None = None
     """Of which the value is the `statistic`; None where resampling them says nothing."""
     statistic: Callable[[Samples], float] = mean
+    is_per_frame: bool = False
+    """Whether row i of the samples is frame i's, and says something of it alone: then there are best and worst frames."""
     deviation: float | None = None
     """Of the value, where the metric has its own."""
     about: Mapping[str, Any] = field(default_factory=dict)

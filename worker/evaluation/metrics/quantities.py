@@ -1,0 +1,173 @@
+"""All figures that there are, in the order in which people read them. Light: no network's library is needed to name one.
+
+`GROUPS` says which file gives which, and which weights that needs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from worker.evaluation.metrics.base import Quantity
+
+LSE_C = Quantity(
+    "lse_c",
+    "LSE-C",
+    "higher",
+    smallest=0.1,
+    hint="SyncNet's confidence. Above 6: real speech of HDTF and LRS2; of NeRSemble real speech has 4.0. Judge it by `real`",
+)
+LSE_D = Quantity(
+    "lse_d",
+    "LSE-D",
+    "lower",
+    smallest=0.1,
+    hint="SyncNet's distance. Below 7: real speech of HDTF and LRS2; judge it by `real`",
+)
+AV_OFFSET = Quantity(
+    "av_offset",
+    "AV offset",
+    "nearer 0",
+    "frames of 40 ms",
+    smallest=1.0,
+    hint="positive: the audio is early; within 1 nobody sees it",
+)
+LIP_CORRELATION = Quantity(
+    "lip_correlation",
+    "lips and loudness",
+    "higher",
+    smallest=0.02,
+    hint="Pearson's r at the best shift: drawn mouths 0.8, recorded speech 0.2 to 0.35, shifted audio -0.1 to 0.2",
+)
+LIP_LAG = Quantity(
+    "lip_lag",
+    "lip lag",
+    "nearer 0",
+    "frames of 40 ms",
+    smallest=1.0,
+    hint="positive: the audio is early. Means nothing where lips and loudness do not go together",
+)
+LANDMARK_DISTANCE = Quantity(
+    "landmark_distance",
+    "landmark distance",
+    "lower",
+    "of the eyes' distance",
+    smallest=0.002,
+    needs_self_audio=True,
+    hint="of the lips' points (LMD); 0 is the recording itself",
+)
+MOUTH_PSNR = Quantity(
+    "mouth_psnr",
+    "mouth PSNR",
+    "higher",
+    "dB",
+    smallest=0.1,
+    needs_self_audio=True,
+    hint="of the luma; `floor` is the codec alone",
+)
+MOUTH_SSIM = Quantity(
+    "mouth_ssim",
+    "mouth SSIM",
+    "higher",
+    smallest=0.002,
+    needs_self_audio=True,
+    hint="of the luma; 1 is the recording itself",
+)
+LPIPS = Quantity(
+    "lpips",
+    "mouth LPIPS",
+    "lower",
+    smallest=0.002,
+    needs_self_audio=True,
+    hint="of AlexNet, version 0.1; 0 is the recording itself",
+)
+SHARPNESS_RATIO = Quantity(
+    "sharpness_ratio",
+    "sharpness",
+    "nearer 1",
+    smallest=0.02,
+    hint="of the mouth, over the source's: below 1 is blurred, above 1 is noisy",
+)
+FLICKER_RATIO = Quantity(
+    "flicker_ratio",
+    "flicker",
+    "nearer 1",
+    smallest=0.02,
+    hint="of the mouth, over the source's: above 1 it trembles, below 1 it is frozen; another audio moves it, too",
+)
+OUTSIDE_ERROR = Quantity(
+    "outside_error",
+    "error outside the mask",
+    "lower",
+    "of 255",
+    smallest=0.1,
+    hint="mean difference of the luma where no new mouth may be; `floor` is the codec alone",
+)
+CSIM = Quantity(
+    "csim",
+    "CSIM",
+    "higher",
+    smallest=0.03,
+    hint="ArcFace; the copied upper face dominates it: below 0.03 no gap means anything",
+)
+FID_FACE = Quantity(
+    "fid_face",
+    "FID, face",
+    "lower",
+    smallest=0.5,
+    hint="biased below 2,048 frames: only to rank outputs of one source",
+)
+KID_FACE = Quantity(
+    "kid_face", "KID, face", "lower", smallest=0.001, hint="unbiased; 0 is the same distribution"
+)
+FID_MOUTH = Quantity(
+    "fid_mouth",
+    "FID, mouth",
+    "lower",
+    smallest=0.5,
+    hint="biased below 2,048 frames: only to rank outputs of one source",
+)
+KID_MOUTH = Quantity(
+    "kid_mouth", "KID, mouth", "lower", smallest=0.001, hint="unbiased; 0 is the same distribution"
+)
+FACE_COVERAGE = Quantity(
+    "face_coverage",
+    "face coverage",
+    "higher",
+    smallest=0.005,
+    hint="share of the source's faces that are still seen",
+)
+FROZEN_SHARE = Quantity(
+    "frozen_share",
+    "frozen frames",
+    "lower",
+    smallest=0.005,
+    hint="share of frames whose mouth is that of the frame before, where the source's is not",
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """One file of metrics, `worker.evaluation.metrics.<module>`, and what it gives."""
+
+    module: str
+    quantities: tuple[Quantity, ...]
+    weights: str = ""
+    """As `dubline models fetch` calls them; nothing where no network takes part."""
+
+
+GROUPS = (
+    Group("syncnet", (LSE_C, LSE_D, AV_OFFSET), "lse"),
+    Group("lips", (LIP_CORRELATION, LIP_LAG)),
+    Group("landmarks", (LANDMARK_DISTANCE,)),
+    Group("mouth", (MOUTH_PSNR, MOUTH_SSIM)),
+    Group("lpips", (LPIPS,), "lpips"),
+    Group("sharpness", (SHARPNESS_RATIO,)),
+    Group("flicker", (FLICKER_RATIO,)),
+    Group("outside", (OUTSIDE_ERROR,)),
+    Group("csim", (CSIM,), "csim"),
+    Group("fid", (FID_FACE, KID_FACE, FID_MOUTH, KID_MOUTH), "fid"),
+    Group("coverage", (FACE_COVERAGE, FROZEN_SHARE)),
+)
+QUANTITIES: Mapping[str, Quantity] = {each.name: each for group in GROUPS for each in group.quantities}
+
+SYNC = ((LSE_C, AV_OFFSET), (LIP_CORRELATION, LIP_LAG))
+"""Strength and offset of each metric that hears, the more trustworthy one first."""

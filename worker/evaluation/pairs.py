@@ -1,0 +1,82 @@
+"""The CSV of `dubline compare`: a line for each clip, a column for each system's output."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from contract.errors import BadRequest, InputNotFound
+from contract.job import JobOptions
+from worker.evaluation.compare import Entry
+
+NAMED = ("source", "audio")
+OPTIONS = ("sync_mode", "face", "start", "end")
+"""Columns that say how the source plays; all others are systems."""
+
+
+def read_pairs(path: Path, options: JobOptions) -> list[Entry]:
+    """All clips of the file; paths are relative to it.
+
+    Raises:
+        BadRequest: the table is not one, with the line; files that are not there, all of them.
+    """
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        systems = [name for name in reader.fieldnames or () if name not in (*NAMED, *OPTIONS, "id")]
+        _check_header(path, reader.fieldnames or (), systems)
+        entries = [_entry(path, line, row, systems, options) for line, row in enumerate(reader, 2)]
+    if not entries:
+        raise BadRequest(f"{path.name} has no line below its header")
+    check_files(entries)
+    return entries
+
+
+def check_files(entries: Sequence[Entry]) -> None:
+    """Nothing, where all files are there.
+
+    Raises:
+        InputNotFound: all that are not.
+    """
+    wanted = [file for each in entries for file in (each.source, each.audio, *each.outputs.values())]
+    missing = [str(file) for file in dict.fromkeys(wanted) if not file.is_file()]
+    if missing:
+        raise InputNotFound(f"not there: {', '.join(missing)}")
+
+
+def checked_options(given: Mapping[str, Any]) -> JobOptions:
+    """Options as people write them.
+
+    Raises:
+        BadRequest: one of them is none.
+    """
+    face = str(given.get("face", "largest"))
+    try:
+        return JobOptions.model_validate({**given, "face": int(face) if face.isdigit() else face})
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, each['loc'][:1]))}: {each['msg']}" for each in error.errors())
+        raise BadRequest(faults.strip(": ")) from error
+
+
+def _check_header(path: Path, header: Sequence[str], systems: Sequence[str]) -> None:
+    lacking = [name for name in NAMED if name not in header]
+    if lacking or len(systems) < 2:
+        raise BadRequest(
+            f"{path.name} needs the columns source, audio and one for each of at least two systems, "
+            f"like source,audio,MuseTalk,Wav2Lip; it has {', '.join(header) or 'none'}"
+        )
+
+
+def _entry(
+    path: Path, line: int, row: Mapping[str, Any], systems: Sequence[str], options: JobOptions
+) -> Entry:
+    if None in row or any(not row.get(name) for name in (*NAMED, *systems)):
+        raise BadRequest(f"{path.name}, line {line}: a file for every column is needed")
+    own = {name: row[name] for name in OPTIONS if row.get(name)}
+    settled = checked_options({**options.model_dump(), **own}) if own else options
+    folder = path.parent
+    outputs = {name: folder / row[name] for name in systems}
+    return Entry(
+        row.get("id") or str(line - 1), folder / row["source"], folder / row["audio"], outputs, settled
+    )
