@@ -40,8 +40,8 @@ def fid(first: Floats, second: Floats) -> float:
 def _factor(centred: Matrix) -> Matrix:
     """R with R'R the covariance: the centred features over the root of n-1, or of many rows their QR's triangle."""
     n, d = centred.shape
-    scaled = centred / np.sqrt(n - 1)
-    return scaled if n <= d else np.linalg.qr(scaled, mode="r")
+    scaled: Matrix = centred / np.sqrt(n - 1)
+    return scaled if n <= d else np.asarray(np.linalg.qr(scaled, mode="r"), np.float64)
 
 
 def kid(first: Floats, second: Floats, paired: bool = False) -> tuple[float, float]:
@@ -81,15 +81,13 @@ def _subsets(n: int, m: int, paired: bool, size: int) -> Iterator[tuple[Indices,
 
 def _kernel(a: Matrix, b: Matrix) -> Matrix:
     """(n, m): every row of one against every row of the other."""
-    product: Matrix = a @ b.T
-    return (product / a.shape[1] + 1) ** 3
+    product: Matrix = (a @ b.T) / a.shape[1] + 1
+    return product * product * product
 
 
 def _means(kernel: Matrix, rows: list[Indices], columns: list[Indices], without_pairs: bool) -> Matrix:
     """(SUBSETS,): the mean of the kernel over each subset, or over all of it but (i, i)."""
-    return np.array(
-        [_mean(kernel[np.ix_(*both)], without_pairs) for both in zip(rows, columns, strict=True)]
-    )
+    return np.array([_mean(kernel[np.ix_(*both)], without_pairs) for both in zip(rows, columns, strict=True)])
 
 
 def _mean(kernel: Matrix, without_pairs: bool) -> float:

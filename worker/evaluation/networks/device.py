@@ -20,5 +20,8 @@ def judging() -> Iterator[None]:
 
     Left to itself cuDNN convolves in TF32, with 10 bits of mantissa: a figure would depend on the GPU's generation.
     """
-    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False, deterministic=True):
+    with (
+        torch.inference_mode(),
+        torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+    ):
         yield

@@ -197,9 +197,7 @@ class InceptionNetwork(nn.Module):
         super().__init__()
         before = 3
         for name, channels, kernel, stride, padding in STEM:
-            self.add_module(
-                name, Convolution(before, channels, (kernel, kernel), stride, (padding, padding))
-            )
+            self.add_module(name, Convolution(before, channels, (kernel, kernel), stride, (padding, padding)))
             before = channels
         for name, branches in BLOCKS:
             block = Block(before, branches)
