@@ -131,6 +131,7 @@ def test_memory_is_flat_however_long_the_video(monkeypatch, colours):
         peaks.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
     assert peaks[2] < peaks[0] + 2**16
+    assert all(each.base is None for each in meter._kept.items)  # none holds on to its batch
     found = meter.readings(SILENCE)["fid_face"]
     assert (found.n, found.about["every"]) == (38, 8)
     assert sum(colours.batches) < 4 * 190  # of 300 frames

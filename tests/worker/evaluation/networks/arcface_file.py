@@ -12,7 +12,8 @@ def write(path, batch="batch", side=112, features=512):
         [
             onnx_file.node("AveragePool", ["face"], "tiles", kernel_shape=[28, 28], strides=[28, 28]),
             onnx_file.node("Flatten", ["tiles"], "flat", axis=1),
-            onnx_file.node("MatMul", ["flat", "mix"], "features"),
+            onnx_file.node("MatMul", ["flat", "mix"], "mixed"),
+            onnx_file.node("Tanh", ["mixed"], "features"),  # so that the input's scale tells
         ],
         {"mix": mix},
         {"face": (batch, 3, side, side)},

@@ -7,6 +7,7 @@ from uniface.recognition.base import BaseRecognizer
 from contract.errors import ConfigurationError
 from tests.worker.evaluation import scene
 from tests.worker.evaluation.networks import arcface_file
+from worker.evaluation.networks import arcface as arcface_module
 from worker.evaluation.networks.arcface import PLACES, ArcFace, _similarity, aligned, five_points
 from worker.faces.face import Face
 
@@ -40,6 +41,17 @@ def test_the_five_points_lie_left_to_right_and_near_their_places():
     points = five_points(turned(scene.face(height=200), 30))
     matrix = _similarity(points, PLACES)
     assert np.abs(points @ matrix[:, :2].T + matrix[:, 2] - PLACES).max() < 6  # of 112 px; this one smiles
+
+
+def test_the_chosen_tip_of_the_nose_fits_the_places_better_than_the_other_one(monkeypatch):
+    def misfit(nose):
+        monkeypatch.setattr(arcface_module, "NOSE", nose)
+        points = five_points(scene.face(height=200))
+        matrix = _similarity(points, PLACES)
+        return np.square(points @ matrix[:, :2].T + matrix[:, 2] - PLACES).sum()
+
+    chosen = arcface_module.NOSE
+    assert misfit(chosen) < misfit({1: 4, 4: 1}[chosen])
 
 
 def test_the_transform_is_exact_where_it_can_be():
