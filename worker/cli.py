@@ -97,7 +97,7 @@ ROW_COLUMNS = 200
 
 Wanted = Annotated[
     list[str] | None,
-    typer.Argument(help="Engines or weights, by name. Default: those of the setting `engine`."),
+    typer.Argument(help="Engines, metrics or weights, by name. Default: those of the setting `engine`."),
 ]
 
 
@@ -162,12 +162,13 @@ def _here(folder: Path) -> list[str]:
 def _users(name: str) -> str:
     engines = [engine for engine, names in weights.ENGINES.items() if name in names]
     options = [f"{option}={value}" for (option, value), extra in weights.EXTRAS.items() if extra == name]
-    return ", ".join(engines + options)
+    metrics = [metric for metric, names in weights.EVALUATION.items() if name in names]
+    return ", ".join(engines + options + metrics)
 
 
 def _say_what_is_fetched(each: weights.Weight, state: weights.State) -> None:
-    fetching = "" if state == "present" else f", fetching {weights.readable(each.size)} from {each.source}"
-    typer.echo(f"{each.name}: {state}{fetching}")
+    fetching = f", fetching {weights.readable(each.size)} from {each.source} (licence: {each.licence})"
+    typer.echo(f"{each.name}: {state}{'' if state == 'present' else fetching}")
 
 
 def _gpu(engine: EngineName) -> Check:

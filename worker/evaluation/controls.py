@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from worker.evaluation.metrics.base import Reading, Sound
-from worker.evaluation.metrics.quantities import SYNC
+from worker.evaluation.metrics.base import Quantity, Reading, Sound
+from worker.evaluation.metrics.quantities import GROUPS, SYNC
 from worker.media.clock import FPS, SAMPLE_RATE
 
 MOVES = (-7, -3, 3, 7)
@@ -38,7 +38,7 @@ def audio_controls(sound: Sound) -> Iterator[tuple[str, Sound]]:
 
 def fault(name: str, true: Mapping[str, Reading], others: Mapping[str, Mapping[str, Reading]]) -> str:
     """Why a figure of sync cannot be believed on this clip; nothing where it can, or where no sync was found."""
-    pair = next((pair for pair in SYNC if name in (pair[0].name, pair[1].name)), None)
+    pair = _pair(name)
     if pair is None:
         return ""
     strength, offset = (true.get(each.name) for each in pair)
@@ -55,3 +55,16 @@ def fault(name: str, true: Mapping[str, Reading], others: Mapping[str, Mapping[s
         if found is not None and abs(expected) <= 15 and abs(found - expected) > 1:
             return f"audio moved by {frames} frames is found at {found:g}, not at {expected:g}"
     return ""
+
+
+def _pair(name: str) -> tuple[Quantity, Quantity] | None:
+    """Strength and offset of the metric that gives the figure of that name; None where it does not hear."""
+    return next(
+        (
+            pair
+            for pair in SYNC
+            for group in GROUPS
+            if pair[0] in group.quantities and name in {each.name for each in group.quantities}
+        ),
+        None,
+    )

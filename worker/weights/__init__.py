@@ -9,6 +9,7 @@ from worker.weights.cache import State, path, require, state, verify
 from worker.weights.fetching import fetch, provide
 from worker.weights.registry import (
     ENGINES,
+    EVALUATION,
     EXTRAS,
     REGISTRY,
     Hub,
@@ -26,6 +27,7 @@ from worker.weights.registry import (
 
 __all__ = [
     "ENGINES",
+    "EVALUATION",
     "EXTRAS",
     "REGISTRY",
     "Hub",

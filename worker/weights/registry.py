@@ -140,6 +140,41 @@ REGISTRY: tuple[Weight, ...] = (
         size=53_205_364,
         licence="MIT",
     ),
+    Weight(
+        name="inception-fid",  # TensorFlow's graph of 2015-12-05 as torch-fidelity has it, fp32
+        revision="inception-2015-12-05-6726825d",  # of the hash, as the file's own name has it
+        source=Url(
+            "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+            "weights-inception-2015-12-05-6726825d.pth"
+        ),
+        sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        size=95_628_359,
+        licence="Apache-2.0",
+    ),
+    Weight(
+        name="arcface",  # InsightFace's w600k_r50 (ResNet-50, WebFace600K): ArcFaceWeights.RESNET of uniface 4.2
+        revision="arcface-4c06341c",  # the release is called "weights": the hash is its only version
+        source=Url("https://github.com/yakhyo/uniface/releases/download/weights/w600k_r50.onnx"),
+        sha256="4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43",
+        size=174_383_860,
+        licence="non-commercial research only (InsightFace)",
+    ),
+    Weight(
+        name="alexnet",  # torchvision's AlexNet_Weights.IMAGENET1K_V1, fp32
+        revision="alexnet-7be5be79",
+        source=Url("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"),
+        sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+        size=244_408_911,
+        licence="BSD-3-Clause",
+    ),
+    Weight(
+        name="lpips-alex",  # LPIPS 0.1: five linear heads on AlexNet
+        revision="lpips-0.1.4",
+        source=Wheel("lpips==0.1.4", "lpips/weights/v0.1/alex.pth"),
+        sha256="df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+        size=6_009,
+        licence="BSD-2-Clause",
+    ),
 )
 
 _FACES = ("face-detection", "face-mesh")
@@ -157,6 +192,13 @@ EXTRAS: dict[tuple[str, str], str] = {
 }
 """What MuseTalk needs besides where an option of the job has that value."""
 
+EVALUATION: dict[str, tuple[str, ...]] = {
+    "fid": ("inception-fid",),
+    "csim": ("arcface",),
+    "lpips": ("alexnet", "lpips-alex"),
+}
+"""The weights that each metric of `dubline evaluate` needs, by name; faces come on top."""
+
 
 def weight(name: str) -> Weight:
     """The entry of that name.
@@ -173,17 +215,17 @@ def weight(name: str) -> Weight:
 
 
 def named(wanted: str) -> tuple[str, ...]:
-    """The names of an engine's weights, or that one name of weights.
+    """The names of an engine's or a metric's weights, or that one name of weights.
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: it is none of them.
     """
-    if wanted in ENGINES:
-        return ENGINES[wanted]
+    if found := (ENGINES | EVALUATION).get(wanted):
+        return found
     if wanted in {each.name for each in REGISTRY}:
         return (wanted,)
     raise ConfigurationError(
-        f"{wanted!r} is neither an engine ({', '.join(ENGINES)}) "
+        f"{wanted!r} is neither an engine ({', '.join(ENGINES)}) nor a metric ({', '.join(EVALUATION)}) "
         f"nor weights ({', '.join(each.name for each in REGISTRY)})"
     )
 

@@ -29,8 +29,9 @@ def test_every_entry_is_pinned_by_hash_and_every_hub_entry_by_commit_and_its_fol
             assert each.revision.endswith("-" + each.source.commit[:8])
 
 
-def test_every_weight_belongs_to_an_engine_or_to_an_option():
-    used = {name for names in weights.ENGINES.values() for name in names} | set(weights.EXTRAS.values())
+def test_every_weight_belongs_to_an_engine_an_option_or_a_metric():
+    tables = (*weights.ENGINES.values(), *weights.EVALUATION.values())
+    used = {name for names in tables for name in names} | set(weights.EXTRAS.values())
     assert used == {each.name for each in weights.REGISTRY}
 
 
@@ -62,9 +63,23 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path):
     with pytest.raises(ConfigurationError, match="no weights are named 'nonsense'; there are face-detection"):
         weights.path("nonsense", tmp_path)
     with pytest.raises(
-        ConfigurationError, match=r"neither an engine \(preview, .*nor weights \(face-detection"
+        ConfigurationError,
+        match=r"neither an engine \(preview, .*nor a metric \(.*fid.*nor weights \(face-detection",
     ):
         weights.named("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("metric", "files"),
+    [("fid", ("inception-fid",)), ("csim", ("arcface",)), ("lpips", ("alexnet", "lpips-alex"))],
+)
+def test_a_metrics_weights_are_fetched_by_its_name(metric, files):
+    assert weights.named(metric) == files
+
+
+def test_a_name_means_one_thing():
+    names = [*weights.ENGINES, *weights.EVALUATION, *(each.name for each in weights.REGISTRY)]
+    assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,27 @@
+import socket
+
+import pytest
+
+from worker.weights import registry
+
+
+@pytest.fixture
+def use(monkeypatch):
+    """Puts entries in place of the registry's of the same name."""
+
+    def use(*entries):
+        others = [each for each in registry.REGISTRY if each.name not in {made.name for made in entries}]
+        monkeypatch.setattr(registry, "REGISTRY", (*others, *entries))
+
+    return use
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Whoever connects anywhere fails."""
+
+    def refused(*_):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
