@@ -29,9 +29,16 @@ def test_every_entry_is_pinned_by_hash_and_every_hub_entry_by_commit_and_its_fol
             assert each.revision.endswith("-" + each.source.commit[:8])
 
 
-def test_every_weight_belongs_to_an_engine_or_to_an_option():
-    used = {name for names in weights.ENGINES.values() for name in names} | set(weights.EXTRAS.values())
-    assert used == {each.name for each in weights.REGISTRY}
+def test_every_weight_belongs_to_an_engine_to_an_option_or_to_a_metric():
+    families = [*weights.ENGINES.values(), tuple(weights.EXTRAS.values()), *weights.EVALUATION.values()]
+    assert {name for names in families for name in names} == {each.name for each in weights.REGISTRY}
+
+
+def test_metrics_are_asked_for_by_their_familys_name_and_no_job_needs_their_weights():
+    assert weights.named("lse") == weights.EVALUATION["lse"] == ("syncnet", "s3fd")
+    assert not set(weights.EVALUATION) & {*weights.ENGINES, *(each.name for each in weights.REGISTRY)}
+    jobs = {name for engine in weights.ENGINES for name in weights.needed(JobOptions(engine=engine))}
+    assert not jobs & {name for names in weights.EVALUATION.values() for name in names}
 
 
 def test_every_extra_is_a_value_that_the_options_allow():
@@ -62,7 +69,8 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path):
     with pytest.raises(ConfigurationError, match="no weights are named 'nonsense'; there are face-detection"):
         weights.path("nonsense", tmp_path)
     with pytest.raises(
-        ConfigurationError, match=r"neither an engine \(preview, .*nor weights \(face-detection"
+        ConfigurationError,
+        match=r"neither an engine \(preview, .*, metrics \(lse.*nor weights \(face-detection",
     ):
         weights.named("nonsense")
 
