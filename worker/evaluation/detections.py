@@ -1,4 +1,4 @@
-"""The faces of pictures that were looked at before are remembered: a source is read again with every video made of it."""
+"""The faces of pictures that were looked at are remembered: a source is read again with every video made of it."""
 
 import hashlib
 from collections.abc import Callable

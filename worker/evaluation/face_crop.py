@@ -16,7 +16,7 @@ _CHROMA = 2
 
 
 def crop(frame: Frame, square: Square) -> Pixels:
-    """(224, 224, 3) uint8, BGR (joonson/syncnet_python@6efbb1c, run_pipeline.py: crop_video, without its two codecs)."""
+    """(224, 224, 3) uint8, BGR (joonson/syncnet_python@6efbb1c, run_pipeline.py: crop_video, without its codecs)."""
     region = _region(square, frame.width, frame.height)
     inside = Box(
         max(0, region.left),
@@ -38,8 +38,8 @@ def _region(square: Square, width: int, height: int) -> Box:
     x, y = square.x + margin, square.y + margin
     aside = square.half * (1 + ROOM)
     return Box(
-        max(0, int(x - aside)) - margin,
-        max(0, int(y - square.half)) - margin,
+        int(x - aside) - margin,
+        int(y - square.half) - margin,
         min(width + margin, int(x + aside) - margin),
         min(height + margin, int(y + square.half * (1 + 2 * ROOM)) - margin),
     )

@@ -124,5 +124,8 @@ def why_not(track: Track) -> str:
             f"SyncNet's pipeline takes those with more than {LEAST_DETECTIONS}, 4 seconds"
         )
     if track.side <= LEAST_SIDE:
-        return f"the tracked face is {track.side:.0f} px large; SyncNet's pipeline takes those of more than {LEAST_SIDE:.0f}"
+        return (
+            f"the tracked face is {track.side:.0f} px large; "
+            f"SyncNet's pipeline takes those of more than {LEAST_SIDE:.0f}"
+        )
     return ""

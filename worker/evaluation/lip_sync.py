@@ -22,7 +22,7 @@ _ROWS = 1000
 """Windows that are compared at once."""
 
 Distances = NDArray[np.float64]
-"""(n, 31) float64: of each window's lips from the voice at each of OFFSETS, in order; all zeros is the voice outside."""
+"""(n, 31) float64: of each window's lips from the voice at each of OFFSETS; outside the clip the voice is all zeros."""
 
 
 def distances(lips: Features, voices: Features) -> Distances:

@@ -54,6 +54,11 @@ def test_what_is_not_in_the_frame_is_grey(frame):
     assert (crop(frame, Square(-8.2, 90.0, 70.0))[:, :100] == 110).all()
 
 
+def test_a_square_far_beside_the_frame_shows_grey_where_upstream_fails(frame):
+    found = crop(frame, Square(-60.0, 90.0, 70.0))
+    assert (found[:, :150] == 110).all() and not (found[:, 190:] == 110).all()
+
+
 def test_the_colours_come_as_blue_green_red():
     red = Frame(
         0, 0, np.full((180, 320), 63, np.uint8), *(np.full((90, 160), each, np.uint8) for each in (102, 240))

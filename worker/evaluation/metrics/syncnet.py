@@ -1,11 +1,11 @@
 """LSE-D, LSE-C and the AV offset: how near SyncNet finds the lips to the voice, and where it finds them nearest.
 
-Computed as joonson/syncnet_python@6efbb1c computes them, but for the lossy codecs that its pipeline puts between decoding
-and the network. The faces are tracked on the source, and the judged video is cropped at the source's squares.
+Computed as joonson/syncnet_python@6efbb1c computes them, but for the lossy codecs that its pipeline puts between
+decoding and the network. The faces are tracked on the source, and the judged video is cropped at the source's squares.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,15 +69,15 @@ class Network(Looking, Protocol):
         """(count, 1024) of (T, 13) cepstra."""
 
 
-@dataclass(frozen=True)
 class SyncNet:
     """The metric, with its two networks loaded. Use its meters from one thread at a time."""
 
-    network: Network
-    detections: Detections
     quantities: tuple[Quantity, ...] = (LSE_D, LSE_C, AV_OFFSET)
     weights: tuple[str, ...] = ("syncnet", "s3fd")
     hears: bool = True
+
+    def __init__(self, network: Network, detections: Detections) -> None:
+        self.network, self.detections = network, detections
 
     def meter(self) -> "SyncNetMeter":
         """For one video."""
@@ -85,13 +85,14 @@ class SyncNet:
 
 
 def load(folder: Path, threads: int) -> SyncNet:
-    """The metric with the registry's weights from that folder, on the GPU where there is one, else with that many threads.
+    """The metric with the registry's weights from that folder: on the GPU where there is one, else in so many threads.
 
     Raises:
         ConfigurationError: a file is missing or wrong: nothing is ever computed with other weights.
     """
+    network, detector = Streams.load(folder), S3fd.load(folder)
     torch.set_num_threads(threads)
-    return SyncNet(Streams.load(folder), Detections(S3fd.load(folder).detect))
+    return SyncNet(network, Detections(detector.detect))
 
 
 class SyncNetMeter:

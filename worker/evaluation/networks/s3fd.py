@@ -180,9 +180,8 @@ def _decoded(found: Found) -> tuple[Boxes, Scores]:
 def _distinct(boxes: Boxes, scores: Scores) -> Boxes:
     """Upstream's two rounds. The second alone would keep what only a box that it drops has pushed out."""
     for most_candidates, most_overlap, most_kept in _ROUNDS:
-        order = scores.argsort(kind="stable")[::-1][
-            :most_candidates
-        ]  # of equals the last is first, as upstream
+        surest_first = scores.argsort(kind="stable")[::-1]  # of equals the last comes first, as upstream
+        order = surest_first[:most_candidates]
         kept = order[_survivors(boxes[order], most_overlap)[:most_kept]]
         boxes, scores = boxes[kept], scores[kept]
     return boxes

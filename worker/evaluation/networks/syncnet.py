@@ -66,7 +66,7 @@ class SyncNetwork(nn.Module):
         return seen
 
     def voice(self, cepstra: torch.Tensor) -> torch.Tensor:
-        """(B, 1024) of (B, 1, 13, 20) float32: `mfcc` of int16 samples, lowest cepstrum on top, 100 columns a second."""
+        """(B, 1024) of (B, 1, 13, 20) float32: `mfcc` of int16 samples, lowest cepstrum on top, 10 ms a column."""
         heard: torch.Tensor = self.netfcaud(self.netcnnaud(cepstra).flatten(1))
         return heard
 

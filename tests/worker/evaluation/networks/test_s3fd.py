@@ -53,6 +53,11 @@ def test_of_boxes_apart_the_surest_comes_first():
     assert s3fd._distinct(boxes, scores)[:, 0].tolist() == [100, 200, 0]
 
 
+def test_the_finest_map_has_three_answers_against_a_face_and_the_strongest_counts():
+    answers = torch.tensor([1.0, 3.0, 2.0, 2.0])[None, :, None, None]
+    assert s3fd._faces(answers).item() == pytest.approx(1 / (1 + np.exp(3 - 2)))
+
+
 def test_the_tensors_are_named_as_in_the_published_file():
     state = S3fdNetwork().state_dict()
     assert {name.split(".")[0] for name in state} == {"vgg", "extras", "loc", "conf", *s3fd._TAPS.values()}
