@@ -44,5 +44,6 @@ def test_a_stack_without_its_feeder_is_found_out(settings, storage, tmp_path):
     """So many jobs that a slow machine's feeder has not published them all before it is stopped."""
     kinds = ("short",) * 120
     broken = run(replace(CALM_QUICK, kinds=kinds, feederless=True, stall_seconds=5), tmp_path, settings)
-    assert {each.kind for each in broken.wrong} == {"lost", "not announced"}, broken
+    begun = "never ended"  # of a job that a worker had just taken when all was stopped
+    assert {each.kind for each in broken.wrong} - {begun} == {"lost", "not announced"}, broken
     assert not broken.left_alive, broken

@@ -7,8 +7,7 @@ networks/   the networks that judge
 clip        source and videos frame by frame side by side; crops says where a mouth is looked at
 controls    audio that does not belong; floor: the source encoded again; own_audio: is the audio the source's own?
 statistics  intervals, paired comparisons, Holm's correction; fid: the two distances of distributions; spread: evenly spaced frames
-mfcc        what SyncNet hears
-face_track  whom SyncNet looks at
+syncnet/    what SyncNet looks at and hears
 report/     one HTML file to look at; table: figures for a terminal
 sync        the manifest's sync check, on the curves that aperture measures while a video is rendered
 bench/      `dubline bench`; cli has `dubline evaluate` and `compare`

@@ -76,12 +76,12 @@ def compare(entries: Sequence[Entry], baseline: str, evaluator: Evaluator, show:
 
 
 def noise_of(quantity: Quantity, evaluations: Sequence[Evaluation]) -> float:
-    """A gain below this means nothing: what is stated, or of ratios what encoding the source again makes of 1."""
+    """A gain below this means nothing: what encoding the source again makes of a perfect figure, or what is stated."""
     floors = [each.metrics[quantity.name].controls.get("floor") for each in evaluations]
-    moved = [abs(floor - 1) for floor in floors if floor is not None]
-    if quantity.better != "nearer 1" or not moved:
+    there = [floor for floor in floors if floor is not None]
+    if quantity.perfect is None or not there:
         return quantity.smallest
-    return max(quantity.smallest, float(np.mean(moved)))
+    return max(quantity.smallest, abs(float(np.mean(there)) - quantity.perfect))
 
 
 def _task(entries: Sequence[Entry], evaluator: Evaluator) -> Task:

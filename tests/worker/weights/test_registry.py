@@ -35,6 +35,13 @@ def test_every_weight_belongs_to_an_engine_an_option_or_a_metric():
     assert used == {each.name for each in weights.REGISTRY}
 
 
+def test_metrics_are_asked_for_by_their_familys_name_and_no_job_needs_their_weights():
+    assert weights.named("lse") == weights.EVALUATION["lse"] == ("syncnet", "s3fd")
+    assert not set(weights.EVALUATION) & {*weights.ENGINES, *(each.name for each in weights.REGISTRY)}
+    jobs = {name for engine in weights.ENGINES for name in weights.needed(JobOptions(engine=engine))}
+    assert not jobs & {name for names in weights.EVALUATION.values() for name in names}
+
+
 def test_every_extra_is_a_value_that_the_options_allow():
     for option, value in weights.EXTRAS:
         assert getattr(JobOptions.model_validate({option: value}), option) == value

@@ -34,6 +34,8 @@ class Quantity:
     unit: str = ""
     smallest: float = 0.0
     """A smaller difference than this means nothing, whatever the statistics say."""
+    perfect: float | None = None
+    """Of the source itself; None where it has no end, or depends on the audio."""
     needs_self_audio: bool = False
     """Whether it compares with the source's mouth, which says the same only where the audio is the source's own."""
     hint: str = ""

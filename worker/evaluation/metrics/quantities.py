@@ -13,14 +13,14 @@ LSE_C = Quantity(
     "LSE-C",
     "higher",
     smallest=0.1,
-    hint="SyncNet's confidence. Above 6: real speech of HDTF and LRS2; of NeRSemble real speech has 4.0. Judge it by `real`",
+    hint="SyncNet's confidence; real speech of HDTF and LRS2: 6 to 8, of NeRSemble: 4. Judge it by `real`, and clips of one length",
 )
 LSE_D = Quantity(
     "lse_d",
     "LSE-D",
     "lower",
     smallest=0.1,
-    hint="SyncNet's distance. Below 7: real speech of HDTF and LRS2; judge it by `real`",
+    hint="SyncNet's distance; real speech of HDTF and LRS2: 6 to 7, of NeRSemble: 8. Judge it by `real`, and clips of one length",
 )
 AV_OFFSET = Quantity(
     "av_offset",
@@ -28,7 +28,7 @@ AV_OFFSET = Quantity(
     "nearer 0",
     "frames of 40 ms",
     smallest=1.0,
-    hint="positive: the audio is early; within 1 nobody sees it",
+    hint="positive: the audio is early; within 1 nobody sees it, 15 either way: no sync was found",
 )
 LIP_CORRELATION = Quantity(
     "lip_correlation",
@@ -51,6 +51,7 @@ LANDMARK_DISTANCE = Quantity(
     "lower",
     "of the eyes' distance",
     smallest=0.002,
+    perfect=0,
     needs_self_audio=True,
     hint="of the lips' points (LMD); 0 is the recording itself",
 )
@@ -68,6 +69,7 @@ MOUTH_SSIM = Quantity(
     "mouth SSIM",
     "higher",
     smallest=0.002,
+    perfect=1,
     needs_self_audio=True,
     hint="of the luma; 1 is the recording itself",
 )
@@ -76,6 +78,7 @@ LPIPS_MOUTH = Quantity(
     "LPIPS, mouth",
     "lower",
     smallest=0.002,
+    perfect=0,
     needs_self_audio=True,
     hint="0 is the same picture; depends on the mouth's size in pixels: compare results of one source",
 )
@@ -84,6 +87,7 @@ SHARPNESS_RATIO = Quantity(
     "sharpness",
     "nearer 1",
     smallest=0.02,
+    perfect=1,
     hint="of the mouth, over the source's: below 1 is blurred, above 1 is noisy",
 )
 FLICKER_RATIO = Quantity(
@@ -91,6 +95,7 @@ FLICKER_RATIO = Quantity(
     "flicker",
     "nearer 1",
     smallest=0.02,
+    perfect=1,
     hint="of the mouth, over the source's: above 1 it trembles, below 1 it is frozen; another audio moves it, too",
 )
 OUTSIDE_ERROR = Quantity(
@@ -99,6 +104,7 @@ OUTSIDE_ERROR = Quantity(
     "lower",
     "of 255",
     smallest=0.1,
+    perfect=0,
     hint="mean difference of the luma where no new mouth may be; `floor` is the codec alone",
 )
 CSIM = Quantity(
@@ -106,6 +112,7 @@ CSIM = Quantity(
     "CSIM",
     "higher",
     smallest=0.03,
+    perfect=1,
     hint="ArcFace; 1 is the same picture, `csim_self` the source against itself a second away. Papers: 0.80 to 0.86 on HDTF, each by its own protocol",
 )
 FID_FACE = Quantity(
@@ -113,6 +120,7 @@ FID_FACE = Quantity(
     "FID, face",
     "lower",
     smallest=0.5,
+    perfect=0,
     hint="only to rank results of one source; papers pool many videos (HDTF: 6 to 12)",
 )
 KID_FACE = Quantity(
@@ -120,6 +128,7 @@ KID_FACE = Quantity(
     "KID, face",
     "lower",
     smallest=0.001,
+    perfect=0,
     hint="0 where both are of one distribution, and then a little below as often as above",
 )
 FID_MOUTH = Quantity(
@@ -127,6 +136,7 @@ FID_MOUTH = Quantity(
     "FID, mouth",
     "lower",
     smallest=0.5,
+    perfect=0,
     hint="only to rank results of one source; papers pool many videos (HDTF: 6 to 12)",
 )
 KID_MOUTH = Quantity(
@@ -134,6 +144,7 @@ KID_MOUTH = Quantity(
     "KID, mouth",
     "lower",
     smallest=0.001,
+    perfect=0,
     hint="0 where both are of one distribution, and then a little below as often as above",
 )
 FACE_COVERAGE = Quantity(
@@ -141,6 +152,7 @@ FACE_COVERAGE = Quantity(
     "face coverage",
     "higher",
     smallest=0.005,
+    perfect=1,
     hint="share of the source's faces that are still seen",
 )
 FROZEN_SHARE = Quantity(
@@ -148,6 +160,7 @@ FROZEN_SHARE = Quantity(
     "frozen frames",
     "lower",
     smallest=0.005,
+    perfect=0,
     hint="share of frames whose mouth is that of the frame before, where the source's is not",
 )
 
