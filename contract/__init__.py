@@ -1,6 +1,6 @@
 """What producer and worker agree on. Light: no torch, no av, no cv2.
 
-job, manifest, summary    what is asked for, what was made of it, what became of a batch; evaluation: how good it is
+job, manifest, summary    what is asked for, what was made of it, what became of a batch; figures, evaluation: how good it is
 errors                    what can go wrong, and whether it is tried again
 keys, storage, outputs    where everything lies in the bucket, the port to it, and the copies for people
 races                     what a store must promise

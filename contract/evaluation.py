@@ -1,57 +1,11 @@
-"""How good a video is: figures with their intervals and controls, or why there is none."""
+"""How good a video is, and which of several is better: what `dubline evaluate` and `compare` write."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field
-
+from contract.figures import Figures, Task
 from contract.job import Boundary, JobOptions
-from contract.manifest import InputRecord, WarningRecord, WeightRecord
-
-Status = Literal["ok", "unavailable", "invalid"]
-"""`unavailable`: weights, a library or something of the clip is missing. `invalid`: a control shows that it does not
-work on this clip."""
-Task = Literal["self audio", "cross audio"]
-"""Whether the audio is the source's own. Figures of the two are never mixed."""
-Verdict = Literal["in sync", "audio early", "audio late", "no sync found", "unknown"]
-
-BUDGET_FRAMES = 1
-"""So many frames of 40 ms nobody sees."""
-
-
-class Figure(Boundary):
-    """One figure of one video."""
-
-    title: str
-    value: float | None
-    unit: str = ""
-    better: str
-    """higher, lower, nearer 0, nearer 1; none of what only informs."""
-    status: Status
-    reason: str = ""
-    """Why it is not ok; with the command that mends it where there is one."""
-    n: int
-    """Frames, windows or pairs that it rests on."""
-    ci95: tuple[float, float] | None = None
-    """95 % interval. It speaks of this clip only: blocks of its frames were resampled."""
-    deviation: float | None = None
-    controls: dict[str, float | None] = Field(default_factory=dict)
-    """The same figure of: `real` (the source with its own audio), `floor` (the source, encoded again), `do_nothing` (the
-    source under this audio), `shuffled` (audio from elsewhere), `moved_-7` ... `moved_7` (audio later by so many frames)."""
-    weights: tuple[WeightRecord, ...] = ()
-    hint: str = ""
-    about: dict[str, Any] = Field(default_factory=dict)
-
-
-class Sync(Boundary):
-    """Whether picture and sound go together, by the most trustworthy metric that works on the clip."""
-
-    verdict: Verdict
-    offset_frames: int | None = None
-    """Of 40 ms; positive: the audio is early."""
-    by: str | None = None
-    """The figure that says so."""
-    reason: str = ""
+from contract.manifest import InputRecord, WarningRecord
 
 
 class Traces(Boundary):
@@ -62,25 +16,17 @@ class Traces(Boundary):
     loudness: tuple[float, ...]
 
 
-class Evaluation(Boundary):
-    """All that was measured of one video."""
+class Evaluation(Figures):
+    """The figures of one video, and of what it was made."""
 
     schema_version: Literal[1] = 1
     made: datetime
-    task: Task
-    frames: int
-    fps: int = 25
     source: InputRecord
     generated: InputRecord
     audio: InputRecord
     options: JobOptions
     """Those that say how the source plays, and whose face it is."""
-    sync: Sync
-    metrics: dict[str, Figure]
     warnings: tuple[WarningRecord, ...] = ()
-    versions: dict[str, str] = Field(default_factory=dict)
-    seconds: float
-    """Wall clock of it all."""
     traces: Traces | None = None
 
 

@@ -84,6 +84,8 @@ class JobOptions(Boundary):
     """What finds the 68 points that MuseTalk's box is made of."""
     mask: MaskSource = "mesh"
     """What finds the skin that MuseTalk's mouth is blended into."""
+    evaluate: bool = Field(default=False, exclude_if=lambda wanted: not wanted)
+    """Whether the finished video is measured as `dubline evaluate` does. Left out where it is not, so that ids stay."""
 
     @model_validator(mode="after")
     def _end_after_start(self) -> Self:

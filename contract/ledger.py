@@ -11,7 +11,9 @@ from typing import Any, Literal, get_args
 from contract.connection import PULSE_SECONDS, connect, translated
 from contract.settings import Settings
 
-State = Literal["queued", "staging", "preparing", "generating", "uploading", "done", "failed", "cancelled"]
+State = Literal[
+    "queued", "staging", "preparing", "generating", "evaluating", "uploading", "done", "failed", "cancelled"
+]
 STATES: frozenset[str] = frozenset(get_args(State))
 ENDED: frozenset[State] = frozenset(("done", "failed", "cancelled"))
 Offer = Literal["publish", "out", "held", "later", "ended"]

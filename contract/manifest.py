@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.errors import DublineError
+from contract.figures import Figures
 from contract.job import Boundary, Job, Sha256
 
 
@@ -160,6 +161,8 @@ class Findings(BaseModel):
     engine: EngineRecord | None = None
     frames: Frames | None = None
     sync_check: SyncCheck | None = None
+    evaluation: Figures | None = Field(default=None, exclude_if=lambda figures: figures is None)
+    """Where the row asked for it (`evaluate`); left out where there is none."""
     warnings: tuple[WarningRecord, ...] = ()
     timings: dict[str, float] = Field(default_factory=dict)
     """Seconds per stage; the stages of one stream overlap, so their sum may exceed the wall clock."""

@@ -225,6 +225,8 @@ def _choices(schema: dict[str, Any]) -> list[str]:
         return [schema["const"]]
     if "enum" in schema:
         return list(schema["enum"])
+    if schema["type"] == "boolean":
+        return ["true", "false"]
     if schema["type"] == "integer":
         return [f"a whole number from {schema['minimum']} to {schema['maximum']}"]
     if "minimum" in schema:

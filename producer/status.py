@@ -33,13 +33,16 @@ STATES: tuple[RowState, ...] = (
     "staging",
     "preparing",
     "generating",
+    "evaluating",
     "uploading",
     "stopping",
     "done",
     "failed",
     "cancelled",
 )
-ACTIVE: frozenset[RowState] = frozenset(("staging", "preparing", "generating", "uploading", "stopping"))
+ACTIVE: frozenset[RowState] = frozenset(
+    ("staging", "preparing", "generating", "evaluating", "uploading", "stopping")
+)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ segments      finished parts of a long job, for the attempt that goes on from th
 media         decode, normalise, blend, encode; strangers' files only in a child process
 faces         find a face, follow it, say where its mouth is
 engines       draw the mouths
-evaluation    how good the result is
+evaluation    how good the result is; measuring: the same for a job whose row asks for it
 weights       the networks' files: which there are; fetch and verify
 cli, alone    `dubline render` and `dubline models`, without a queue
 """

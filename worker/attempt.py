@@ -2,24 +2,24 @@
 
 import platform
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
 
-from contract.errors import ConfigurationError
+from contract.errors import ConfigurationError, InputRejected
 from contract.job import EngineName, JobOptions
-from contract.manifest import EngineRecord, Findings
+from contract.manifest import EngineRecord, Findings, WarningRecord
 from contract.settings import Settings
 from contract.storage import Storage
 from worker import weights
 from worker.engines.base import Engine
+from worker.measuring import Measure, measure
 from worker.progress import JobProgress
 from worker.render import Rendering, Tools, render
 from worker.retry import in_place
-from worker.scratch import PREFIX, held, sweep
+from worker.scratch import scratch_folder
 from worker.segments.chain import Segments, installed
 from worker.stage import Inlet, Staged, stage_out
 from worker.stopwatch import Stopwatch
@@ -60,6 +60,10 @@ class Workshop:
                 output = folder / "video.mp4"
                 rendering = render(video.path, audio.path, output, job.options, tools, progress, watch)
                 note(findings, rendering, video, audio, job.options)
+                if job.options.evaluate:
+                    progress.enter("evaluating")
+                    with watch.stage("evaluate"):
+                        self._evaluate((video.path, audio.path), output, job.options, progress, findings)
                 progress.enter("uploading")
                 with watch.stage("stage_out"):
                     findings.output, curves_key = in_place(
@@ -79,25 +83,24 @@ class Workshop:
             findings.timings = watch.seconds()
             findings.software = software()
 
+    @cached_property
+    def _measure(self) -> Measure:
+        return measure(self.settings, self.tools(self.settings.engine).threads)
 
-@contextmanager
-def scratch_folder(parent: Path | None) -> Iterator[Path]:
-    """A folder of this attempt alone, gone afterwards; under the system's temporary folder for None.
-
-    Raises:
-        ConfigurationError: it cannot be made, for this job or any other.
-    """
-    place = parent.expanduser() if parent else Path(gettempdir())
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        sweep(place)
-        folder = TemporaryDirectory(prefix=PREFIX, dir=place)
-    except OSError as error:
-        raise ConfigurationError(
-            f"there is no scratch folder in {place}: {error.strerror}; set DUBLINE_SCRATCH"
-        ) from error
-    with folder as name, held(Path(name)):
-        yield Path(name)
+    def _evaluate(
+        self,
+        pair: tuple[Path, Path],
+        output: Path,
+        options: JobOptions,
+        progress: JobProgress,
+        findings: Findings,
+    ) -> None:
+        """Measure the finished video. One that cannot be measured is a result all the same, with a warning."""
+        try:
+            findings.evaluation = self._measure(*pair, output, options, progress)
+        except (ConfigurationError, InputRejected) as error:
+            warning = WarningRecord(code="not_evaluated", message=error.message)
+            findings.warnings = (*findings.warnings, warning)
 
 
 def note(findings: Findings, rendering: Rendering, video: Staged, audio: Staged, options: JobOptions) -> None:

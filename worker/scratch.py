@@ -1,4 +1,4 @@
-"""The folders of attempts that were killed: an attempt holds a lock on its folder, which goes with its process."""
+"""The folder of an attempt, and those of attempts that were killed: each holds a lock on its own, which goes with it."""
 
 import fcntl
 import os
@@ -7,10 +7,33 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
+
+from contract.errors import ConfigurationError
 
 PREFIX = "dubline-job-"
 YOUNG_SECONDS = 60.0
 """Younger folders are left alone: their attempt may be about to lock them."""
+
+
+@contextmanager
+def scratch_folder(parent: Path | None) -> Iterator[Path]:
+    """A folder of this attempt alone, gone afterwards; under the system's temporary folder for None.
+
+    Raises:
+        ConfigurationError: it cannot be made, for this job or any other.
+    """
+    place = parent.expanduser() if parent else Path(gettempdir())
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        sweep(place)
+        folder = TemporaryDirectory(prefix=PREFIX, dir=place)
+    except OSError as error:
+        raise ConfigurationError(
+            f"there is no scratch folder in {place}: {error.strerror}; set DUBLINE_SCRATCH"
+        ) from error
+    with folder as name, held(Path(name)):
+        yield Path(name)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ const WORDS = {
   extra_margin: ["Margin below the chin", "musetalk-v15, in pixels"],
   parsing_mode: ["Mask is cut", "musetalk-v15"],
   landmarks: ["Landmarks", "MuseTalk: mesh, or upstream's own dwpose"],
+  evaluate: ["Measure the result", "sync and picture, with intervals and controls; takes longer"],
   mask: ["Mask", "MuseTalk: mesh, or upstream's own bisenet"],
 };
 const VALUES = {
@@ -78,6 +79,7 @@ function input(name, schema, changed) {
 }
 
 function choicesOf(schema) {
+  if (schema.type === "boolean") return [["", "no"], ["true", "yes"]];
   const listed = schema.enum ?? schema.anyOf?.find((each) => each.enum)?.enum;
   if (!listed) return null;
   const named = listed.map((value) => [value === schema.default ? "" : value, VALUES[value] ?? value]);

@@ -4,6 +4,7 @@ import { announce, el, say } from "./elements.js";
 import { count, FINAL, percent, span, STATES } from "./words.js";
 
 const ROAD = ["waiting", "queued", "staging", "preparing", "generating", "uploading", "done"];
+const STANDS_AT = { later: "waiting", evaluating: "generating" }; // what is no step of every job
 const TOLD_EVERY = 25; // per cent of the frames: a reader of screens is not told of each
 
 /** The stages of a job; `show(job)` whenever it changes. */
@@ -32,7 +33,7 @@ export class Stages {
   }
 
   mark(state) {
-    const at = ROAD.indexOf(state === "later" ? "waiting" : state);
+    const at = ROAD.indexOf(STANDS_AT[state] ?? state);
     for (const [index, step] of [...this.steps.values()].entries()) {
       step.className = index < at ? "past" : index === at ? "here" : "";
       if (index === at) step.setAttribute("aria-current", "step");

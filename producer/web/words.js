@@ -10,6 +10,7 @@ export const STATES = {
   staging: ["Staging", "a worker fetches and probes the files"],
   preparing: ["Preparing", "faces are found and followed"],
   generating: ["Generating", "mouths are drawn"],
+  evaluating: ["Evaluating", "the finished video is measured"],
   uploading: ["Uploading", "the video goes into the store"],
   stopping: ["Stopping", "it was cancelled, and stops within seconds"],
   done: ["Done", "the video is there"],
@@ -19,7 +20,7 @@ export const STATES = {
 export const FINAL = ["done", "failed", "cancelled"];
 export const GROUPS = {
   waiting: ["waiting", "queued", "later"],
-  running: ["staging", "preparing", "generating", "uploading", "stopping"],
+  running: ["staging", "preparing", "generating", "evaluating", "uploading", "stopping"],
   done: ["done"],
   failed: ["failed"],
   cancelled: ["cancelled"],

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import sys
 import wave
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -76,6 +77,47 @@ def test_an_attempt_uploads_the_video_and_its_curves_and_notes_what_it_found(
     assert {weight.name for weight in findings.engine.weights} == {"face-detection", "face-mesh"}
     assert {"stage_in", "stream", "sync_check", "stage_out"} <= set(findings.timings)
     assert list(tmp_path.iterdir()) == []  # nothing is left in the scratch folder
+
+
+def test_a_row_that_asks_for_it_has_its_figures_in_the_manifest(
+    settings, storage, put, weights_folder, tmp_path
+):
+    settings = settings.model_copy(update={"weights": weights_folder, "scratch": tmp_path})
+    workshop = Workshop(settings, storage, Toolbox(settings, storage))
+    pair = [put((DEMO / name).read_bytes()) for name in ("portrait.mp4", "voice-short.wav")]
+    findings, moved = Findings(), []
+    progress = JobProgress(on_change=lambda now: moved.append(now.state))
+    workshop.perform(ticket(*pair, evaluate=True), progress, findings)
+    assert findings.evaluation.sync.verdict == "in sync" and findings.evaluation.frames == 139
+    assert findings.evaluation.metrics["lip_correlation"].controls["shuffled"] < 0.5
+    assert findings.evaluation.metrics["csim"].status == "unavailable"
+    assert moved.index("generating") < moved.index("evaluating") < moved.index("uploading")
+    assert "evaluate" in findings.timings and list(tmp_path.iterdir()) == []
+    assert Findings.model_validate_json(findings.model_dump_json()) == findings
+
+
+def test_where_evaluation_cannot_be_had_the_video_is_a_result_all_the_same_with_a_warning(
+    settings, storage, put, weights_folder, tmp_path, monkeypatch
+):
+    settings = settings.model_copy(update={"weights": weights_folder, "scratch": tmp_path})
+    workshop = Workshop(settings, storage, Toolbox(settings, storage))
+    monkeypatch.setitem(sys.modules, "worker.evaluation.evaluate", None)  # as where it cannot be imported
+    pair = [put((DEMO / name).read_bytes()) for name in ("still.jpg", "voice-short.wav")]
+    findings = Findings()
+    workshop.perform(ticket(*pair, evaluate=True), JobProgress(), findings)
+    assert findings.output and findings.evaluation is None
+    (warning,) = [each for each in findings.warnings if each.code == "not_evaluated"]
+    assert "pip install" in warning.message
+
+
+def test_a_job_that_does_not_ask_for_figures_keeps_the_id_that_it_always_had():
+    pair = {"video": Source(uri="s3://b/v", etag="1"), "audio": Source(uri="s3://b/a", etag="2")}
+    plain = Job(**pair)
+    assert (
+        plain.id == "fdaa5f3033c3f7ad37075ee8f794719cb068252efaa33db7ad4be8b2d3835e63"
+        and "evaluate" not in plain.model_dump_json()
+    )
+    assert Job(**pair, options=JobOptions(evaluate=True)).id != plain.id
 
 
 def test_a_failed_attempt_notes_its_inputs_and_leaves_the_scratch_folder_empty(

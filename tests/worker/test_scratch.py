@@ -12,7 +12,7 @@ from worker.scratch import PREFIX, sweep
 ATTEMPT = """
 import sys, time
 from pathlib import Path
-from worker.attempt import scratch_folder
+from worker.scratch import scratch_folder
 with scratch_folder(Path(sys.argv[1])) as folder:
     (folder / "video").write_bytes(b"gigabytes")
     print(folder, flush=True)
@@ -46,7 +46,7 @@ def test_the_folder_of_a_killed_attempt_is_removed_and_that_of_a_live_one_is_not
 
 
 def test_the_next_attempt_sweeps(attempt, tmp_path):
-    from worker.attempt import scratch_folder
+    from worker.scratch import scratch_folder
 
     process, folder = attempt
     process.kill()

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from contract.errors import BadRequest
-from contract.evaluation import INCONCLUSIVE, Compared, ComparedClip, Comparison, Evaluation, Task, Versus
+from contract.evaluation import INCONCLUSIVE, Compared, ComparedClip, Comparison, Evaluation, Versus
+from contract.figures import Task
 from contract.job import JobOptions
 from worker.evaluation.evaluate import Evaluator, Judged, Show
 from worker.evaluation.figures import evaluation_of, rounded

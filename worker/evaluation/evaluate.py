@@ -12,9 +12,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from contract.evaluation import Task
+from contract.figures import Task
 from contract.job import JobOptions
 from contract.manifest import MediaFacts
 from contract.settings import Settings
@@ -27,6 +26,7 @@ from worker.evaluation.panel import Judge, Panel
 from worker.faces.track import FaceModels
 from worker.media.audio import read_audio
 from worker.media.limits import Limits
+from worker.scratch import scratch_folder
 
 Show = Callable[[str, int, int], None]
 """Told what is done, how many frames of it, and of how many."""
@@ -92,8 +92,8 @@ class Evaluator:
         frames = min(clip.frames_of(each) for each in videos.values())
         sound = Sound(clip.sound.samples_16k, min(frames, clip.sound.frames))
         judges = {name: self._panel.judge() for name in videos}
-        with TemporaryDirectory(prefix="dubline-") as scratch:
-            again = Path(scratch) / "floor.mp4"
+        with scratch_folder(self._settings.scratch) as scratch:
+            again = scratch / "floor.mp4"
             self._see(clip, videos, judges, frames, again if has_controls else None, show)
             floor = self._floor(clip, again, frames, sound, show) if has_controls else None
         seen = tuple(

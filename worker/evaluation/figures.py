@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from contract.evaluation import BUDGET_FRAMES, Evaluation, Figure, Sync, Traces
+from contract.evaluation import Evaluation, Traces
+from contract.figures import BUDGET_FRAMES, Figure, Figures, Sync
 from contract.manifest import InputRecord, MediaFacts, WarningRecord
 from worker import weights
 from worker.evaluation.controls import audio_controls, fault
@@ -41,24 +42,31 @@ LENGTH_FORGIVEN = 1
 """Frames by which a video and its audio may differ in length."""
 
 
-def evaluation_of(judging: Judging, video: Judged) -> Evaluation:
+def figures_of(judging: Judging, video: Judged) -> Figures:
     """Every figure of one video with its interval and controls."""
     controls = _controls(judging, video)
     figures = {name: _figure(judging, quantity, video, controls) for name, quantity in QUANTITIES.items()}
-    clip = judging.clip
-    return Evaluation(
-        made=datetime.now(UTC),
+    return Figures(
         task=judging.task,
         frames=judging.frames,
+        sync=_sync(figures),
+        metrics=figures,
+        versions=_versions(),
+        seconds=round(judging.seconds, 2),
+    )
+
+
+def evaluation_of(judging: Judging, video: Judged) -> Evaluation:
+    """The figures with the inputs' hashes, warnings, and what a report draws."""
+    clip = judging.clip
+    return Evaluation(
+        **dict(figures_of(judging, video)),
+        made=datetime.now(UTC),
         source=_record(clip.source, clip.facts_of(clip.source)),
         generated=_record(video.path, video.facts),
         audio=_record(clip.audio, clip.sound.facts),
         options=clip.options,
-        sync=_sync(figures),
-        metrics=figures,
         warnings=_warnings(judging, video),
-        versions=_versions(),
-        seconds=round(judging.seconds, 2),
         traces=_traces(judging, video),
     )
 
@@ -104,7 +112,7 @@ def _figure(judging: Judging, quantity: Quantity, video: Judged, controls: Contr
         }
         if reading.value is not None
         else {},
-        weights=weights.records_of(judging.panel.weights(quantity.name)),
+        weights={name: weights.weight(name).sha256 for name in judging.panel.weights(quantity.name)},
         hint=quantity.hint,
         about={**reading.about, **_moments(reading, quantity)},
     )

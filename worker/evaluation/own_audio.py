@@ -43,13 +43,12 @@ def own_audio(source: Path, start: float, given: Audio, limits: Limits) -> OwnAu
 
 def is_same(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     """Whether two sounds, (T,) float32 at 16 kHz, are one recording that begins within a frame in both."""
-    from scipy.signal import correlate  # heavy
-
     n = min(len(one), len(other), COMPARED_SECONDS * SAMPLE_RATE)
     one, other = (each[:n].astype(np.float64) - each[:n].mean() for each in (one, other))
     energy = np.sqrt((one**2).sum() * (other**2).sum())
     if not energy:
         return False
-    shifts = correlate(one, other, mode="same", method="fft")
-    near = shifts[n // 2 - NEAREST_SAMPLES : n // 2 + NEAREST_SAMPLES + 1]
+    spectra = (np.fft.rfft(each, 2 * n) for each in (one, other))
+    shifts = np.fft.irfft(next(spectra).conj() * next(spectra))  # the sum over t of one[t] * other[t + shift]
+    near = np.concatenate([shifts[: NEAREST_SAMPLES + 1], shifts[-NEAREST_SAMPLES:]])
     return bool(near.max() >= ALIKE * energy)

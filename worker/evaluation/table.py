@@ -6,7 +6,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from contract.evaluation import INCONCLUSIVE, Compared, Comparison, Evaluation, Figure, Sync
+from contract.evaluation import INCONCLUSIVE, Compared, Comparison, Evaluation
+from contract.figures import Figure, Sync
 
 SHOWN_CONTROLS = ("real", "do_nothing", "floor", "shuffled")
 _OFFSET_MS = 40

@@ -6,7 +6,8 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
-from contract.evaluation import INCONCLUSIVE, Compared, Comparison, Evaluation, Figure
+from contract.evaluation import INCONCLUSIVE, Compared, Comparison, Evaluation
+from contract.figures import Figure
 from contract.job import JobOptions
 from contract.settings import Settings
 from worker.evaluation.compare import Entry
