@@ -78,7 +78,7 @@ class ComparedClip(Boundary):
     """One clip of a comparison: what was measured of each output."""
 
     id: str
-    evaluations: dict[str, Evaluation]
+    evaluations: dict[str, Evaluation | Figures]
 
 
 class Comparison(Boundary):

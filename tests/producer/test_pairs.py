@@ -41,7 +41,7 @@ def test_local_paths_are_relative_to_the_csv(read, tmp_path):
 
 def test_every_option_is_read(read):
     (pair,) = read(
-        f"{','.join(COLUMNS)}\none,{V},{A},preview,cut,2,0.5,9,-3,20,raw,dwpose,bisenet,high\n",
+        f"{','.join(COLUMNS)}\none,{V},{A},preview,cut,2,0.5,9,-3,20,raw,dwpose,bisenet,yes,high\n",
     ).pairs
     assert pair.options == JobOptions(
         sync_mode="cut",
@@ -53,6 +53,7 @@ def test_every_option_is_read(read):
         parsing_mode="raw",
         landmarks="dwpose",
         mask="bisenet",
+        evaluate=True,
     )
     assert pair.priority == "high"
 

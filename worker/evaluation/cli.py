@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from contract.errors import BadRequest, ConfigurationError, InputNotFound
-from contract.evaluation import Evaluation
+from contract.evaluation import Comparison
+from contract.figures import Figures
 from contract.job import JobOptions, SyncMode
 from contract.settings import Settings
 
@@ -81,6 +82,12 @@ def compare(
         Path | None, typer.Option(help="Of one clip: the voice that they were made for.")
     ] = None,
     output: Annotated[list[str] | None, typer.Option(help="Of one clip: NAME=FILE, for each system.")] = None,
+    results: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of batches with the column `evaluate`: NAME=FOLDER of `dubline results`, for each system."
+        ),
+    ] = None,
     baseline: Annotated[
         str | None, typer.Option(help="The system that % refer to. Default: the first.")
     ] = None,
@@ -95,19 +102,25 @@ def compare(
     """Set the outputs of several systems against each other, and say who is better where that can be said."""
     _refuse_early(tuple(filter(None, (pairs, source, audio))), (json_path, html_path))
     with _needed():
-        from worker.evaluation.compare import compare as compared  # heavy
+        from worker.evaluation.compare import Entry  # heavy
+        from worker.evaluation.compare import compare as compared
         from worker.evaluation.evaluate import Evaluator
         from worker.evaluation.pairs import checked_options, read_pairs
         from worker.evaluation.report import report_of_comparison
         from worker.evaluation.table import table_of_comparison
 
-    options = checked_options({"sync_mode": sync_mode, "face": face, "start": start, "end": end})
-    if pairs and (source or audio or output):
-        raise BadRequest("name the clips in a CSV or one clip by options, not both")
-    entries = read_pairs(pairs, options) if pairs else [_entry(source, audio, output or [], options)]
-    chosen = _baseline(baseline, entries)
-    with _bar() as show:
-        found = compared(entries, chosen, Evaluator(Settings.read(), cpu_count() or 1), show)
+    entries: list[Entry] = []
+    if results:
+        _only("--results", pairs, source, audio, output)
+        found = _of_results(results, baseline)
+    else:
+        options = checked_options({"sync_mode": sync_mode, "face": face, "start": start, "end": end})
+        if pairs:
+            _only("a CSV", source, audio, output)
+        entries = read_pairs(pairs, options) if pairs else [_entry(source, audio, output or [], options)]
+        chosen = _baseline(baseline, list(entries[0].outputs))
+        with _bar() as show:
+            found = compared(entries, chosen, Evaluator(Settings.read(), cpu_count() or 1), show)
     Console(highlight=False).print(table_of_comparison(found))
     if json_path:
         json_path.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -117,11 +130,34 @@ def compare(
     _be_strict(strict, [each for clip in found.clips for each in clip.evaluations.values()])
 
 
+def _of_results(results: Sequence[str], baseline: str | None) -> Comparison:
+    from worker.evaluation.compare import comparison_of  # heavy
+    from worker.evaluation.results import read_results
+
+    folders = _named(results)
+    if len(folders) < max(2, len(results)):
+        raise BadRequest("name each system once, at least two: --results NAME=FOLDER --results OTHER=FOLDER")
+    for folder in folders.values():
+        if not folder.is_dir():
+            raise InputNotFound(f"{folder} is not a folder; `dubline results BATCH --to {folder}` makes it")
+    return comparison_of(read_results(folders), _baseline(baseline, list(folders)), 0.0)
+
+
+def _only(what: str, *others: object) -> None:
+    if any(others):
+        raise BadRequest(f"name the clips by {what} or otherwise, not both")
+
+
+def _named(words: Sequence[str]) -> dict[str, Path]:
+    """Files or folders by the names before their `=`."""
+    return {name: Path(file) for name, _, file in (each.partition("=") for each in words) if name and file}
+
+
 def _entry(source: Path | None, audio: Path | None, outputs: Sequence[str], options: JobOptions) -> "Entry":
     from worker.evaluation.compare import Entry
     from worker.evaluation.pairs import check_files
 
-    named = {name: Path(file) for name, _, file in (each.partition("=") for each in outputs) if name and file}
+    named = _named(outputs)
     if source is None or audio is None or len(named) < max(2, len(outputs)):
         raise BadRequest(
             "name a CSV, or one clip: --source FILE --audio FILE --output NAME=FILE --output OTHER=FILE, each name once"
@@ -131,8 +167,7 @@ def _entry(source: Path | None, audio: Path | None, outputs: Sequence[str], opti
     return entry
 
 
-def _baseline(wanted: str | None, entries: "Sequence[Entry]") -> str:
-    names = list(entries[0].outputs)
+def _baseline(wanted: str | None, names: Sequence[str]) -> str:
     if wanted is not None and wanted not in names:
         raise BadRequest(f"--baseline {wanted} is none of {', '.join(names)}")
     return wanted or names[0]
@@ -147,7 +182,7 @@ def _refuse_early(inputs: Sequence[Path], outputs: Sequence[Path | None]) -> Non
             raise ConfigurationError(f"there is no folder {output.parent} for {output.name}; make it first")
 
 
-def _be_strict(strict: bool, found: Sequence[Evaluation]) -> None:
+def _be_strict(strict: bool, found: Sequence[Figures]) -> None:
     lacking = sorted(
         {name for each in found for name, figure in each.metrics.items() if figure.status != "ok"}
     )

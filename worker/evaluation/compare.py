@@ -18,7 +18,7 @@ import numpy as np
 
 from contract.errors import BadRequest
 from contract.evaluation import INCONCLUSIVE, Compared, ComparedClip, Comparison, Evaluation, Versus
-from contract.figures import Task
+from contract.figures import Figures, Task
 from contract.job import JobOptions
 from worker.evaluation.evaluate import Evaluator, Judged, Show
 from worker.evaluation.figures import evaluation_of, rounded
@@ -45,22 +45,32 @@ class Seen:
     """One clip that was judged: figures for people, readings to compare."""
 
     id: str
-    evaluations: Mapping[str, Evaluation]
+    evaluations: Mapping[str, Figures]
     readings: Mapping[str, Mapping[str, Reading]]
 
 
 def compare(entries: Sequence[Entry], baseline: str, evaluator: Evaluator, show: Show) -> Comparison:
-    """Who is better by which figure.
+    """Who is better by which figure, after judging every clip.
 
     Raises:
         InputRejected: a file cannot be read, or self audio and cross audio are mixed.
     """
     started = time.perf_counter()
-    task = _task(entries, evaluator)
+    _same_task({entry.id: evaluator.task(entry.source, entry.audio, entry.options) for entry in entries})
     seen = [_seen(entry, evaluator, show) for entry in entries]
-    outputs = tuple(entries[0].outputs)
+    return comparison_of(seen, baseline, time.perf_counter() - started)
+
+
+def comparison_of(seen: Sequence[Seen], baseline: str, seconds: float) -> Comparison:
+    """Who is better by which figure. All clips have the same outputs.
+
+    Raises:
+        BadRequest: self audio and cross audio are mixed.
+    """
+    outputs = tuple(seen[0].evaluations)
+    task = _same_task({each.id: figures.task for each in seen for figures in each.evaluations.values()})
     pairs = [(other, one) if one == baseline else (one, other) for one, other in combinations(outputs, 2)]
-    versus = {pair: _pair(seen, pair) for pair in pairs}
+    versus = [_pair(seen, pair) for pair in pairs]
     return Comparison(
         made=datetime.now(UTC),
         task=task,
@@ -69,25 +79,25 @@ def compare(entries: Sequence[Entry], baseline: str, evaluator: Evaluator, show:
         baseline=baseline,
         clips=tuple(ComparedClip(id=each.id, evaluations=dict(each.evaluations)) for each in seen),
         comparison={
-            name: _compared(seen, quantity, outputs, baseline, [found[name] for found in versus.values()])
+            name: _compared(seen, quantity, outputs, baseline, [each[name] for each in versus])
             for name, quantity in QUANTITIES.items()
         },
-        seconds=round(time.perf_counter() - started, 2),
+        seconds=round(seconds, 2),
     )
 
 
-def noise_of(quantity: Quantity, evaluations: Sequence[Evaluation]) -> float:
+def noise_of(quantity: Quantity, evaluations: Sequence[Figures]) -> float:
     """A gain below this means nothing: what encoding the source again makes of a perfect figure, or what is stated."""
-    floors = [each.metrics[quantity.name].controls.get("floor") for each in evaluations]
+    figures = [each.metrics[quantity.name] for each in evaluations if quantity.name in each.metrics]
+    floors = [each.controls.get("floor") for each in figures]
     there = [floor for floor in floors if floor is not None]
     if quantity.perfect is None or not there:
         return quantity.smallest
     return max(quantity.smallest, abs(float(np.mean(there)) - quantity.perfect))
 
 
-def _task(entries: Sequence[Entry], evaluator: Evaluator) -> Task:
-    """The one task of all clips. It is looked at first: judging takes long."""
-    tasks = {entry.id: evaluator.task(entry.source, entry.audio, entry.options) for entry in entries}
+def _same_task(tasks: Mapping[str, Task]) -> Task:
+    """The one task of all clips. Asked before anything is judged, which takes long."""
     if len(set(tasks.values())) > 1:
         named = "; ".join(f"{name}: {task}" for name, task in tasks.items())
         raise BadRequest(
@@ -145,7 +155,9 @@ def _versus(seen: Sequence[Seen], quantity: Quantity, pair: tuple[str, str]) -> 
         gain_ci95=gain.interval,
         p=gain.p,
         p_holm=None,
-        improvement_pct=_improvement(gain.value, [other for _, other in values], quantity),
+        improvement_pct=_improvement(
+            gain.value, [other for _, other in values], quantity, _noise(seen, quantity)
+        ),
         verdict="inconclusive",
         n=gain.n,
     )
@@ -170,14 +182,14 @@ def _over(both: Sequence[tuple[Reading, Reading]], better: Better) -> Difference
     )
 
 
-def _improvement(gain: float, baseline: Sequence[float], quantity: Quantity) -> float | None:
+def _improvement(gain: float, baseline: Sequence[float], quantity: Quantity, noise: float) -> float | None:
     """In % of the baseline, of what it has to lose where it should be near something; None where that is noise."""
     if quantity.better == "nearer 0":
         return None
     mean = float(
         np.mean([abs(each - 1) if quantity.better == "nearer 1" else abs(each) for each in baseline])
     )
-    return rounded(100 * gain / mean) if mean > quantity.smallest else None
+    return rounded(100 * gain / mean) if mean > 2 * noise else None
 
 
 def _judged(versus: Versus, seen: Sequence[Seen], quantity: Quantity) -> Versus:

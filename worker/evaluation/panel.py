@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from contract.errors import ConfigurationError
+from worker import weights
 from worker.evaluation.metrics.base import Meter, Metric, Reading, Sound, View
 from worker.evaluation.metrics.quantities import GROUPS, Group
 
@@ -74,6 +75,8 @@ class Panel:
 
 
 def _load(group: Group, folder: Path, threads: int) -> Metric:
+    if group.weights:
+        weights.require(group.weights, folder)
     try:
         module = import_module(f"worker.evaluation.metrics.{group.module}")
     except ModuleNotFoundError as error:

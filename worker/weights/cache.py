@@ -12,7 +12,7 @@ from typing import Literal
 
 from contract.errors import ConfigurationError
 from worker.weights import lock
-from worker.weights.registry import ENGINES, Weight, readable, weight
+from worker.weights.registry import Weight, named, readable, weight
 
 State = Literal["present", "missing", "wrong"]
 
@@ -64,21 +64,21 @@ def verify(names: Iterable[str], folder: Path) -> None:
         _refuse(weight(name), folder, read(weight(name), folder))
 
 
-def require(engine: str, folder: Path) -> None:
-    """Nothing, where all that every job of the engine needs is there and right.
+def require(wanted: str, folder: Path) -> None:
+    """Nothing, where all that every job of the engine, or the metric, of that name needs is there and right.
 
     Raises:
         ConfigurationError: it names all that is missing, and the command that brings it.
     """
-    found = {name: state(weight(name), folder) for name in ENGINES[engine]}
+    found = {name: state(weight(name), folder) for name in named(wanted)}
     lacking = [name for name, each in found.items() if each != "present"]
     if lacking:
         size = readable(sum(weight(name).size for name in lacking))
         wrong = [name for name in lacking if found[name] == "wrong"]
         raise ConfigurationError(
-            f"{engine} needs weights that are not in {folder.expanduser()}: {', '.join(lacking)} ({size})"
+            f"{wanted} needs weights that are not in {folder.expanduser()}: {', '.join(lacking)} ({size})"
             + (f"; what lies there as {', '.join(wrong)} is another file" if wrong else "")
-            + f"; run `dubline models fetch {engine}`"
+            + f"; run `dubline models fetch {wanted}`"
         )
 
 

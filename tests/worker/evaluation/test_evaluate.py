@@ -145,7 +145,7 @@ def test_what_lacks_its_weights_is_unavailable_with_the_command_that_fetches_the
     for name, wanted in (("lse_c", "lse"), ("fid_mouth", "fid"), ("csim", "csim"), ("lpips_mouth", "lpips")):
         figure = own.metrics[name]
         assert (figure.status, figure.value, figure.ci95, figure.controls) == ("unavailable", None, None, {})
-        assert "run `dubline models fetch" in figure.reason, wanted
+        assert f"run `dubline models fetch {wanted}`" in figure.reason
 
 
 def test_with_another_audio_the_recorded_mouth_is_no_reference(own):
@@ -217,7 +217,7 @@ def test_a_video_against_itself_is_inconclusive_by_every_figure(evaluator, made)
     found = compared(evaluator, one=made, other=made)
     assert winners(found) == {}
     assert found.scope == "within this clip"
-    assert found.comparison["sharpness_ratio"].improvement_pct == 0
+    assert found.comparison["sharpness_ratio"].improvement_pct == 0, "it is far from 1, and no nearer"
 
 
 def test_a_video_that_was_encoded_again_loses_by_nothing(evaluator, made, again):

@@ -8,8 +8,9 @@ from worker.evaluation.crops import is_empty, luma, mouth_box
 from worker.evaluation.metrics.base import Reading, Sound, View, mean
 from worker.evaluation.metrics.quantities import FACE_COVERAGE, FROZEN_SHARE
 
-STILL = 0.25
-"""Mean difference of the luma from frame to frame, of 255, at and under which a mouth stands still."""
+STILL, MOVES = 0.25, 1.0
+"""Mean difference of the luma from frame to frame, of 255: at and under the one a mouth stands still, above the other
+it moves. Between them is what a camera's noise does, which an encoder may smooth away."""
 
 
 class CoverageMeter:
@@ -51,7 +52,7 @@ def _is_frozen(last: View, now: View) -> float:
         float(np.abs(luma(one, box).astype(np.int16) - luma(other, box)).mean())
         for one, other in ((last.source, now.source), (last.frame, now.frame))
     )
-    return float(made <= STILL) if recorded > STILL else np.nan
+    return float(made <= STILL) if recorded > MOVES else np.nan
 
 
 class Coverage:

@@ -49,28 +49,33 @@ def report_of_evaluation(found: Evaluation, entry: Entry, show: Show) -> str:
         title=f"Evaluation of {found.generated.uri}",
         subtitle=f"{found.task}, {found.frames} frames at 25 fps",
         verdicts=_verdicts({name: found}),
-        clips=_clip(shown, show),
-        figures=f"<h2>Figures</h2>{_table(found)}",
+        figures="",
+        clips=_clip(shown, f"<h2>Figures</h2>{_table(found)}", show),
         inputs=_inputs([found]),
     )
 
 
 def report_of_comparison(found: Comparison, entries: Sequence[Entry], show: Show) -> str:
-    """The page of several systems."""
+    """The page of several systems: of one clip, or of many, of which the first have players.
+
+    Without `entries` (figures of batches) it has the table alone.
+    """
     clips = [
-        Shown(clip.id, entry, clip.evaluations) for clip, entry in zip(found.clips, entries, strict=True)
+        Shown(
+            entry.id,
+            entry,
+            {name: each for name, each in clip.evaluations.items() if isinstance(each, Evaluation)},
+        )
+        for clip, entry in zip(found.clips, entries, strict=False)
     ]
+    compared = f"<h2>Compared</h2>{_comparison_table(found)}"
+    is_one, n = len(clips) == 1, len(found.clips)
     return _page(
         title=" against ".join(found.outputs),
-        subtitle=f"{found.task}, {len(clips)} clip{'s' if len(clips) > 1 else ''}; {found.scope}; % of {escape(found.baseline)}",
-        verdicts=_verdicts(clips[0].evaluations) if len(clips) == 1 else "",
-        clips="".join(_clip(each, show) for each in clips[:SHOWN_CLIPS]),
-        figures=f"<h2>Compared</h2>{_comparison_table(found)}"
-        + "".join(
-            f"<h3>{escape(f'{each.id}: {name}' if len(clips) > 1 else name)}</h3>{_table(evaluation)}"
-            for each in clips[:SHOWN_CLIPS]
-            for name, evaluation in each.evaluations.items()
-        ),
+        subtitle=f"{found.task}, {n} clip{'s' if n > 1 else ''}; {found.scope}; % of {escape(found.baseline)}",
+        verdicts=_verdicts(clips[0].evaluations) if is_one else "",
+        figures="" if is_one else compared,
+        clips="".join(_clip(each, compared if is_one else "", show) for each in clips[:SHOWN_CLIPS]),
         inputs=_inputs([evaluation for each in clips for evaluation in each.evaluations.values()]),
     )
 
@@ -97,12 +102,16 @@ def _verdicts(evaluations: Mapping[str, Evaluation]) -> str:
 # --- one clip: players, curves, pictures
 
 
-def _clip(shown: Shown, show: Show) -> str:
+def _clip(shown: Shown, figures: str, show: Show) -> str:
     reels = _reels(shown, show)
     heading = f"<h2>Clip {escape(shown.id)}</h2>" if shown.id else ""
-    return (
-        f"<section class='clip'>{heading}{_players(reels)}{_curves(shown)}{_moments(shown, reels)}</section>"
-    )
+    own = "".join(_folded(f"All figures of {name}", _table(each)) for name, each in shown.evaluations.items())
+    parts = [heading, _players(reels), figures, own if len(shown.evaluations) > 1 else "", _curves(shown)]
+    return f"<section class='clip'>{''.join(parts)}{_moments(shown, reels)}</section>"
+
+
+def _folded(title: str, body: str, is_open: bool = False) -> str:
+    return f"<details{' open' if is_open else ''}><summary>{escape(title)}</summary>{body}</details>"
 
 
 def _reels(shown: Shown, show: Show) -> list[Reel]:
@@ -176,16 +185,13 @@ def _shift_curve(shown: Shown) -> str:
 
 
 def _wanted(shown: Shown) -> set[int]:
-    return {
-        frame
-        for each in shown.evaluations.values()
-        for figure in each.metrics.values()
-        for frame in _frames(figure)
-    }
+    figures = [figure for each in shown.evaluations.values() for figure in each.metrics.values()]
+    return {index for figure in figures for _, index in _chosen(figure)}
 
 
-def _frames(figure: Figure) -> list[int]:
-    return [*figure.about.get("worst_frames", ()), *figure.about.get("best_frames", ())]
+def _chosen(figure: Figure) -> list[tuple[str, int]]:
+    """The frames where a figure is worst and best; none of a figure that is no frame's."""
+    return [(kind, index) for kind in ("worst", "best") for index in figure.about.get(f"{kind}_frames", ())]
 
 
 def _moments(shown: Shown, reels: Sequence[Reel]) -> str:
@@ -197,24 +203,20 @@ def _moments(shown: Shown, reels: Sequence[Reel]) -> str:
         pair: tuple[Frame, Frame] = (source.frames[index], made.frames[index])
         return "".join(f"<img src='{close_up(each, face)}' alt='frame {index}'>" for each in pair)
 
-    parts = []
-    for made in reels[1:]:
-        for figure in shown.evaluations[made.name].metrics.values():
-            cards = "".join(
-                f"<figure data-frame='{index}'>{pictures(made, index)}<figcaption>{kind}, frame {index}</figcaption></figure>"
-                for kind in ("worst", "best")
-                for index in figure.about.get(f"{kind}_frames", ())
-                if index in made.frames and index in source.frames
-            )
-            if cards:
-                parts.append(
-                    f"<h3>{escape(figure.title)}, {escape(made.name)}</h3><div class='moments'>{cards}</div>"
-                )
-    return (
-        f"<h2>Best and worst frames <span class='dim'>(source, video)</span></h2>{''.join(parts)}"
-        if parts
-        else ""
-    )
+    def rows(made: Reel) -> str:
+        figures = shown.evaluations[made.name].metrics.values()
+        cards = {figure.title: "".join(card(made, *each) for each in _chosen(figure)) for figure in figures}
+        return "".join(
+            f"<h3>{escape(title)}</h3><div class='moments'>{each}</div>"
+            for title, each in cards.items()
+            if each
+        )
+
+    def card(made: Reel, kind: str, index: int) -> str:
+        return f"<figure data-frame='{index}'>{pictures(made, index)}<figcaption>{kind}, frame {index}</figcaption></figure>"
+
+    parts = [_folded(made.name, rows(made), is_open=len(reels) == 2) for made in reels[1:]]
+    return f"<h2>Worst and best frames <span class='dim'>(source beside video)</span></h2>{''.join(parts)}"
 
 
 # --- tables
@@ -245,11 +247,13 @@ def _row(figure: Figure, controls: Sequence[str]) -> str:
 
 
 def _lacking(found: Evaluation) -> str:
-    """What has no value, and why."""
+    """What has no value, an item for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for each in found.metrics.values():
+        if each.status != "ok":
+            reasons.setdefault(f"{each.status}: {each.reason}", []).append(each.title)
     items = "".join(
-        f"<li>{escape(each.title)}: {each.status}: {escape(each.reason)}</li>"
-        for each in found.metrics.values()
-        if each.status != "ok"
+        f"<li>{escape(', '.join(titles))}: {escape(reason)}</li>" for reason, titles in reasons.items()
     )
     return f"<ul class='dim'>{items}</ul>" if items else ""
 
@@ -291,5 +295,9 @@ def _inputs(found: Sequence[Evaluation]) -> str:
         f"<li>{escape(uri)} <code>{sha256[:16]}</code></li>"
         for sha256, uri in sorted(records, key=lambda r: r[1])
     )
-    versions = ", ".join(f"{escape(name)} {escape(each)}" for name, each in found[0].versions.items())
+    versions = ", ".join(
+        f"{escape(name)} {escape(each)}" for one in found[:1] for name, each in one.versions.items()
+    )
+    if not found:
+        return ""
     return f"<h2>Inputs</h2><ul class='dim'>{files_}</ul><p class='dim'>{versions}</p>"

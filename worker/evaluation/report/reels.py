@@ -22,7 +22,7 @@ from worker.media.writer import VideoWriter
 TALLEST = 360
 """Of a player, in pixels."""
 CRF = "27"
-CLOSE_UP = 176
+CLOSE_UP = 124
 """Side of a picture of a chosen frame, in pixels."""
 
 
