@@ -52,8 +52,8 @@ def make(
 ) -> None:
     """Make a page on which raters compare two batches.
 
-    Rows of the same id and audio, in random order, on random sides. The folder works from a disk or any web server; the
-    key beside it stays here. The same command again goes on where it was interrupted.
+    Rows of the same id and audio, in random order, on random sides. The folder works from a disk or any web server.
+    The key beside it stays here. The same command again goes on where it was interrupted.
     """
     storage = Storage(Settings.read())
     a, b = (find_batch(storage, each) for each in (batch_a, batch_b))
@@ -61,12 +61,18 @@ def make(
         a=System(name=name_a or a, batch=a),
         b=System(name=name_b or b, batch=b),
         folder=output,
-        key=key or output.with_name(f"{output.name}.key.json"),
+        key=key or _beside(output),
         seed=seed,
         limit=limit,
     )
     made = _make(storage, order, as_json)
     tell(made_text(made), made.record(), as_json)
+
+
+def _beside(folder: Path) -> Path:
+    """Where the key of a folder lies, also of one that is called `.`"""
+    whole = folder.resolve()
+    return whole.parent / f"{whole.name}.key.json"
 
 
 def _make(storage: Storage, order: Order, as_json: bool) -> Made:

@@ -91,7 +91,8 @@ def draw_study(storage: Storage, order: Order) -> Drawn:
     matches = find_matches(storage, order.a, order.b)
     seed = secrets.randbits(SEED_BITS) if order.seed is None else order.seed
     study = draw(matches.matched, order.a, order.b, seed, order.limit)
-    make_folder(order.key.parent)
+    for folder in (order.folder, order.key.parent):
+        make_folder(folder)
     study.write(order.key)
     return _drawn(study, matches)
 
@@ -154,13 +155,14 @@ def _refuse_another_study(study: Study, order: Order) -> None:
 
 
 def _refuse_another_folder(folder: Path, study: Study | None) -> None:
-    """A folder may be missing, empty, or that of the study."""
+    """A folder may be missing, empty, or that of the study. Files of a desktop, with a dot before their names, do not count."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    names = {name for name in names if not name.startswith(".")}
     if not names:
         return
     if study is None:
         raise BadRequest(f"{folder} holds files, and no key beside it tells of them; choose another folder")
     page = folder / PAGE
-    is_page = not page.exists() or study.id in page.read_text(encoding="utf-8", errors="replace")
-    if not (is_page and names <= {PAGE, VIDEOS}):
+    is_ours = not page.is_file() or study.id in page.read_text(encoding="utf-8", errors="replace")
+    if not (is_ours and names <= {PAGE, VIDEOS}):
         raise BadRequest(f"{folder} holds other files than those of this study; choose another folder")

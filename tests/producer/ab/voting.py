@@ -14,7 +14,11 @@ def a_study(lefts):
         for number, left in enumerate(lefts)
     )
     return Study(
-        id=_token(), seed=1, a=System(name="ours", batch="x"), b=System(name="theirs", batch="y"), pairs=pairs
+        id=_token(),
+        seed=1,
+        a=System(name="ours", batch="batch-of-ours"),
+        b=System(name="theirs", batch="batch-of-theirs"),
+        pairs=pairs,
     )
 
 
