@@ -50,8 +50,10 @@ def count_picture(counted: Count) -> RenderableType:
         table.add_row(Text(name), *_cells(of_rater))
     table.add_section()
     table.add_row("all votes (not independent)", *_cells(counted.by_vote), style="dim")
-    notes = Text("\n".join(_notes(counted)), "dim")
-    return Group(_verdict(counted), table, notes, Text("\n".join(_warnings(counted)), "yellow"))
+    notes = [Text(each, "dim") for each in _notes(counted)] + [
+        Text(each, "yellow") for each in _warnings(counted)
+    ]
+    return Group(_verdict(counted), table, *notes)
 
 
 def _verdict(counted: Count) -> Text:

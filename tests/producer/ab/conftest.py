@@ -70,7 +70,7 @@ def study(made):
 
 @pytest.fixture(scope="session")
 def films():
-    """Two films of 2 s with the same tone: a light and a dark one, bytes of MP4s."""
+    """Two films of 4 s with the same tone: a light and a dark one, bytes of MP4s."""
     return tuple(_film(shade) for shade in (60, 200))
 
 
@@ -80,14 +80,14 @@ def _film(shade):
         picture = container.add_stream("libx264", rate=25)
         picture.width, picture.height, picture.pix_fmt = 320, 180, "yuv420p"
         sound = container.add_stream("aac", rate=48_000)
-        for number in range(50):
+        for number in range(100):
             pixels = np.full((180, 320, 3), shade, np.uint8)
-            pixels[60:120, number * 5 : number * 5 + 60] = 255 - shade
+            pixels[60:120, number * 2 : number * 2 + 60] = 255 - shade
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, 25)
             container.mux(picture.encode(frame))
         container.mux(picture.encode(None))
-        samples = (0.1 * np.sin(np.arange(96_000) / 20)).astype(np.float32)
+        samples = (0.1 * np.sin(np.arange(192_000) / 20)).astype(np.float32)
         frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
         frame.sample_rate, frame.pts = 48_000, 0
         container.mux(sound.encode(frame))
