@@ -12,6 +12,7 @@ outbox     events for webhooks; courier: posts them until they are delivered; de
 cancel     rows are not to be rendered; requeue: they are, after all; failed: which, and why
 show       everything about one job; logs: what its attempts said; names: which batch, row or job a person means
 status     where rows stand; results: brings them here; batches: reads both from the store; gallery: the page
+ab         what metrics cannot tell: two batches become a blind comparison, and raters' votes an answer
 api        the same by HTTP: jobs, batches, files, keys; web: the page
 local      the embedded stack; leash: nothing outlives it; app: Flower's; demo, doctor: what one tries first
 """

@@ -17,6 +17,7 @@ from contract.settings import PREFIX, Settings
 from contract.storage import Storage
 from contract.workers import Roster
 from producer import screen, steer
+from producer.ab.cli import ab
 from producer.api.cli import api, keys
 from producer.cells import webhook_of
 from producer.check import check, refuse_faults
@@ -194,6 +195,7 @@ def results(
 
 app.command()(api)
 app.add_typer(keys, name="keys")
+app.add_typer(ab, name="ab")
 for each in (*steer.COMMANDS, *watching.COMMANDS):  # in the order in which --help lists them
     app.command()(each)
 

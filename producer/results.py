@@ -2,11 +2,11 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 from contract.errors import ConfigurationError, InputChanged, InputNotFound, ResourceExhausted
 from contract.job import Row
@@ -16,6 +16,22 @@ from producer.batches import batch_rows, manifests, of_this_version, windows
 from producer.gallery.page import Entry
 
 THREADS = 8
+
+
+class Stored(Protocol):
+    """A file in the store, and what it must be."""
+
+    @property
+    def key(self) -> str:
+        """Where it lies."""
+
+    @property
+    def bytes(self) -> int:
+        """How long it is."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the whole content, 64 hexadecimal digits."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +116,28 @@ def _fetch(storage: Storage, row: Row, manifest: Manifest | None, folder: Path) 
 def _fetch_video(storage: Storage, manifest: Manifest, path: Path) -> Path | None:
     if manifest.output is None:
         return None
-    if not _is_here(path, manifest.output.bytes, manifest.output.sha256):
-        part = path.with_name(f"{path.name}.part")
-        storage.download(manifest.output.key, part, sha256=manifest.output.sha256)
-        part.replace(path)
+    bring(storage, manifest.output, path)
     return path
+
+
+def bring(
+    storage: Storage, stored: Stored, path: Path, *, advance: Callable[[int], None] = lambda _: None
+) -> None:
+    """Have a file of a batch here, whole and checked; what is here already is not fetched again.
+
+    `advance` is told of bytes that are here.
+
+    Raises:
+        InputNotFound: the store does not have it.
+        InputChanged: the store has other bytes.
+        DiskFull: the disk is.
+    """
+    if _is_here(path, stored.bytes, stored.sha256):
+        advance(stored.bytes)
+        return
+    part = path.with_name(f"{path.name}.part")
+    storage.download(stored.key, part, sha256=stored.sha256, advance=advance)
+    part.replace(path)
 
 
 def _is_here(path: Path, size: int, sha256: str) -> bool:
