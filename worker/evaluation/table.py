@@ -10,6 +10,8 @@ from contract.evaluation import INCONCLUSIVE, Compared, Comparison, Evaluation
 from contract.figures import Figure, Sync
 
 SHOWN_CONTROLS = ("real", "do_nothing", "floor", "shuffled")
+ARROWS = {"higher": "↑", "lower": "↓", "nearer 1": "→1", "nearer 0": "→0"}
+"""Where a figure is better."""
 _OFFSET_MS = 40
 
 
@@ -17,28 +19,22 @@ def table_of_evaluation(evaluation: Evaluation) -> RenderableType:
     """The verdict, what was measured, and what could not be."""
     there = {name for each in evaluation.metrics.values() for name in each.controls}
     controls = [name for name in SHOWN_CONTROLS if name in there]
-    table = Table(
-        "",
-        "value",
-        "95 %",
-        *(name.replace("_", " ") for name in controls),
-        "better",
-        box=None,
-        pad_edge=False,
-    )
+    table = Table(box=None, pad_edge=False)
+    for name in ("", "value", "", "95 %", *(each.replace("_", " ") for each in controls)):
+        table.add_column(name, no_wrap=True)
     for figure in evaluation.metrics.values():
         if figure.status == "ok":
             table.add_row(
                 figure.title,
                 number(figure.value),
+                ARROWS.get(figure.better, ""),
                 _interval(figure.ci95),
                 *(number(figure.controls.get(name)) for name in controls),
-                _better(figure),
             )
     return Group(
         Text(f"{evaluation.generated.uri}: {sync_words(evaluation.sync)}", style="bold"),
         Text(
-            f"{evaluation.task}, {evaluation.frames} frames; 95 % within this clip, by resampled blocks of its frames",
+            f"{evaluation.task}, {evaluation.frames} frames; 95 %: within this clip. ↑ ↓ →: where it is better",
             style="dim",
         ),
         table,
@@ -91,11 +87,7 @@ def number(value: float | None) -> str:
 
 
 def _interval(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f"{number(interval[0])} to {number(interval[1])}"
-
-
-def _better(figure: Figure) -> str:
-    return f"{figure.better}{f' ({figure.unit})' if figure.unit else ''}"
+    return "" if interval is None else f"{interval[0]:.3g} to {interval[1]:.3g}"
 
 
 def _reason(compared: Compared) -> str:
