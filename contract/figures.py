@@ -13,6 +13,7 @@ Task = Literal["self audio", "cross audio"]
 """Whether the audio is the source's own. Figures of the two are never mixed."""
 Verdict = Literal["in sync", "audio early", "audio late", "no sync found", "unknown"]
 
+FRAME_MS = 40
 BUDGET_FRAMES = 1
 """So many frames of 40 ms nobody sees."""
 
@@ -51,6 +52,14 @@ class Sync(Boundary):
     by: str | None = None
     """The figure that says so."""
     reason: str = ""
+
+    @property
+    def words(self) -> str:
+        """The verdict as people say it."""
+        if self.offset_frames is None or self.verdict == "in sync":
+            return self.verdict
+        frames = abs(self.offset_frames)
+        return f"{self.verdict} by {frames} frames ({frames * FRAME_MS} ms)"
 
 
 class Figures(Boundary):

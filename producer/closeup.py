@@ -7,6 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from contract.figures import Figures
 from contract.job import Job, JobOptions, Row, Source
 from contract.manifest import InputRecord, Manifest
 from producer.logs import AttemptLog
@@ -123,6 +124,9 @@ def _result(manifest: Manifest) -> Iterator[Fact]:
                 "dim",
             ),
         )
+    if manifest.evaluation:
+        yield "evaluation", Text(manifest.evaluation.sync.words)
+        yield "", Text(", ".join(_figures(manifest.evaluation)), "dim")
     if manifest.device:
         yield "device", Text(manifest.device)
     if manifest.timings:
@@ -132,6 +136,13 @@ def _result(manifest: Manifest) -> Iterator[Fact]:
         yield "cost", f"{cost.amount:.4f} {cost.currency} for {cost.seconds:.1f} s"
     for warning in manifest.warnings:
         yield "warning", Text(warning.message, "yellow")
+
+
+def _figures(figures: Figures) -> Iterator[str]:
+    """What was measured; what could not be is in the manifest, with its reason."""
+    for each in figures.metrics.values():
+        if each.value is not None:
+            yield f"{each.title} {each.value:.3g}"
 
 
 def _attempt(attempt: AttemptView, place: int) -> Iterator[RenderableType]:

@@ -62,11 +62,24 @@ export function manifestFacts(manifest) {
   const timings = Object.entries(manifest.timings).map(([stage, seconds]) => [titled(stage), span(seconds)]);
   return el("div", {},
     timings.length ? [el("h3", {}, "Seconds per stage"), el("p", { class: "hint" }, "Stages overlap: their sum may exceed the time taken."), facts(timings)] : null,
+    evaluated(manifest.evaluation),
     el("h3", {}, "Inputs as read"), facts([inputFact("Video", manifest.video), inputFact("Audio", manifest.audio)]),
     el("h3", {}, "Attempt"),
     facts([["Number", attempt.number], ["Host", attempt.host], ["Began", when(attempt.started)], ["Ended", when(attempt.ended)],
       sync?.z_score ? ["Sync, against shifted audio", decimal(sync.shifted_correlation, 2), `z-score ${decimal(sync.z_score, 1)}`] : null,
       ...Object.entries(manifest.software)]));
+}
+
+/** What was measured where the row asked for it, and how many figures could not be. */
+function evaluated(evaluation) {
+  if (!evaluation) return null;
+  const { sync, metrics } = evaluation;
+  const all = Object.values(metrics), there = all.filter((each) => each.value !== null);
+  const off = sync.offset_frames && sync.verdict !== "in sync" ? ` by ${Math.abs(sync.offset_frames)} frames` : "";
+  const figures = there.map((each) => [each.title, decimal(each.value, 3), [each.unit, each.ci95 ? `95 %: ${each.ci95.map((end) => decimal(end, 3)).join(" to ")}` : "", each.hint].filter(Boolean).join(". ")]);
+  const lacking = all.length - there.length;
+  return el("section", { "aria-label": "Evaluation" }, el("h3", {}, "Evaluation"), facts([["Sync", sync.verdict + off, sync.by ?? sync.reason], ...figures]),
+    lacking ? el("p", { class: "hint" }, `${lacking} ${lacking === 1 ? "figure" : "figures"} could not be measured; the manifest says why.`) : null);
 }
 
 /** "Sync mode" of "sync_mode". */

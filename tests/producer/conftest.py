@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from contract import keys
 from contract.errors import Cancelled, NoFace
+from contract.figures import Figure, Figures, Sync
 from contract.manifest import Attempt, Cost, Curves, ErrorRecord, Manifest, OutputRecord, SyncCheck
 from producer.batches import batch_rows
 from producer.check import check
@@ -49,7 +50,7 @@ def rows(storage, submitted):
 def commit(storage):
     """Commit a row's job as a worker would; without announcing it."""
 
-    def commit(batch, row, status="succeeded", video=b"a video", attempt="a1"):
+    def commit(batch, row, status="succeeded", video=b"a video", attempt="a1", evaluation=None):
         key = keys.attempt(row.job.id, attempt, "video.mp4")
         curves = keys.attempt(row.job.id, attempt, "curves.json")
         manifest = Manifest(
@@ -81,13 +82,27 @@ def commit(storage):
                 audio_codec="aac",
             )
             sync = SyncCheck(status="ok", frames=50, correlation=0.61, lag_frames=0, curves_key=curves)
-            manifest = manifest.model_copy(update={"output": output, "sync_check": sync})
+            made = {"output": output, "sync_check": sync, "evaluation": evaluation}
+            manifest = manifest.model_copy(update=made)
         if status in ERRORS:
             manifest = manifest.model_copy(update={"error": ErrorRecord.of(ERRORS[status])})
         storage.put_if_absent(keys.manifest(row.job.id), manifest.model_dump_json().encode())
         return manifest
 
     return commit
+
+
+@pytest.fixture
+def figures():
+    """What a worker measured of a video whose row asked for it."""
+    drawn = {"unit": "of 255", "ci95": (0.91, 0.99), "hint": "where no new mouth may be"}
+    error = Figure(title="error outside the mask", value=0.951, better="lower", status="ok", n=50, **drawn)
+    lse = Figure(
+        title="LSE-C", value=None, better="higher", status="unavailable", reason="lse needs weights", n=0
+    )
+    sync = Sync(verdict="audio late", offset_frames=-5, by="lip_lag")
+    metrics = {"outside_error": error, "lse_c": lse}
+    return Figures(task="cross audio", frames=50, sync=sync, metrics=metrics, seconds=3.0)
 
 
 @pytest.fixture

@@ -51,6 +51,13 @@ def test_a_row_at_work_shows_its_frames_and_how_often_it_was_tried(look, rows, l
     assert "tried once before" in drawn(view)
 
 
+def test_a_success_that_was_measured_shows_its_verdict_and_figures(look, rows, commit, submitted, figures):
+    commit(submitted, rows[0], evaluation=figures)
+    text = drawn(look())
+    assert "audio late by 5 frames (200 ms)" in text and "error outside the mask 0.951" in text
+    assert "LSE-C" not in text, "it has no value; the manifest says why"
+
+
 def test_a_success_shows_its_result_and_needs_no_advice(look, rows, commit, submitted):
     manifest = commit(submitted, rows[0])
     view = look()

@@ -7,12 +7,11 @@ from rich.table import Table
 from rich.text import Text
 
 from contract.evaluation import INCONCLUSIVE, Compared, Comparison, Evaluation
-from contract.figures import Figure, Sync
+from contract.figures import Figure
 
 SHOWN_CONTROLS = ("real", "do_nothing", "floor", "shuffled")
 ARROWS = {"higher": "↑", "lower": "↓", "nearer 1": "→1", "nearer 0": "→0"}
 """Where a figure is better."""
-_OFFSET_MS = 40
 
 
 def table_of_evaluation(evaluation: Evaluation) -> RenderableType:
@@ -32,7 +31,7 @@ def table_of_evaluation(evaluation: Evaluation) -> RenderableType:
                 *(number(figure.controls.get(name)) for name in controls),
             )
     return Group(
-        Text(f"{evaluation.generated.uri}: {sync_words(evaluation.sync)}", style="bold"),
+        Text(f"{evaluation.generated.uri}: {evaluation.sync.words}", style="bold"),
         Text(
             f"{evaluation.task}, {evaluation.frames} frames; 95 %: within this clip. ↑ ↓ →: where it is better",
             style="dim",
@@ -65,20 +64,12 @@ def table_of_comparison(comparison: Comparison) -> RenderableType:
         ),
         table,
         *(
-            Text(f"{clip.id} {name}: {sync_words(each.sync)}")
+            Text(f"{clip.id} {name}: {each.sync.words}")
             for clip in comparison.clips
             for name, each in clip.evaluations.items()
         ),
         *_not_measured(next(iter(comparison.clips[0].evaluations.values())).metrics.values()),
     )
-
-
-def sync_words(sync: Sync) -> str:
-    """The verdict as people say it."""
-    if sync.offset_frames is not None and sync.verdict != "in sync":
-        frames = abs(sync.offset_frames)
-        return f"{sync.verdict} by {frames} frames ({frames * _OFFSET_MS} ms)"
-    return sync.verdict
 
 
 def number(value: float | None) -> str:

@@ -121,6 +121,24 @@ def test_a_failed_job_says_why_and_what_helps_and_is_retried(made_up, lessons):
     expect(page.get_by_role("region", name="Totals")).to_contain_text("Waiting3")
 
 
+def test_a_job_that_was_measured_shows_its_figures(made_up, put_batch, commit, figures):
+    (row,) = put_batch("measured", ["one"])
+    commit("measured", row, evaluation=figures)
+    made_up.forgive("ERR_|404|media|format|range")  # the made-up video is none, and its source is nowhere
+    page = made_up.go(f"#/job/{row.job.id}?batch=measured")
+    page.get_by_text("The manifest", exact=True).click()
+    shown = page.get_by_role("region", name="Evaluation")
+    for told in (
+        "audio late by 5 frames",
+        "lip_lag",
+        "error outside the mask",
+        "0.951",
+        "95 %: 0.910 to 0.990",
+    ):
+        expect(shown).to_contain_text(told)
+    expect(shown).to_contain_text("1 figure could not be measured")
+
+
 def test_cancelling_a_batch_asks_first_and_the_dialog_keeps_the_focus(made_up, put_batch, storage):
     put_batch("doomed", ["one", "two"])
     page = made_up.go("#/batch/doomed")

@@ -13,7 +13,7 @@ from contract.settings import Settings
 from worker.evaluation.compare import Entry
 from worker.evaluation.report.plots import COLOURS, Line, over_shift, over_time
 from worker.evaluation.report.reels import Reel, close_up, reel
-from worker.evaluation.table import number, sync_words
+from worker.evaluation.table import number
 from worker.faces.track import FaceModels, FaceTracker
 from worker.media.audio import read_audio
 from worker.media.frame import Frame
@@ -94,7 +94,7 @@ def _verdicts(evaluations: Mapping[str, Evaluation]) -> str:
             f" <span class='dim'>by {escape(each.metrics[each.sync.by].title)}</span>" if each.sync.by else ""
         )
         lines.append(
-            f"<p class='verdict'>{escape(name)}: <b class='{kind}'>{escape(sync_words(each.sync))}</b>{by}</p>"
+            f"<p class='verdict'>{escape(name)}: <b class='{kind}'>{escape(each.sync.words)}</b>{by}</p>"
         )
     return "".join(lines)
 
