@@ -190,16 +190,12 @@ def _no_sync(distances: lip_sync.Distances) -> bool:
 
 
 def looks_untrained(reading: Reading) -> bool:
-    """Whether a network that has learnt nothing gives that: LSE-C below 0.1 at the farthest offset, and yet near.
-
-    What it embeds lies close together, so LSE-D is 5 to 8; voices of somebody else are 12 to 15 away.
-    """
+    """Whether a network that has learnt nothing would give that, too: LSE-C below 0.1 at the farthest offset."""
     samples = reading.samples
     if samples is None:
         return False
     is_farthest = abs(lip_sync.offset(samples)) == lip_sync.FARTHEST
-    is_near = lip_sync.distance(samples) < NO_SYNC_DISTANCE
-    return is_farthest and is_near and lip_sync.confidence(samples) < UNTRAINED_CONFIDENCE
+    return is_farthest and lip_sync.confidence(samples) < UNTRAINED_CONFIDENCE
 
 
 def _checked(reading: Reading) -> Reading:

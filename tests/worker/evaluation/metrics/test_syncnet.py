@@ -253,7 +253,6 @@ def test_only_a_flat_curve_with_its_least_at_the_end_looks_untrained():
         (rising[:, ::-1], True),
         (rising * 10, False),
         (np.roll(rising, 1, 1), False),
-        (rising + 6, False),  # the voice of somebody else is as flat, and far
     ):
         assert syncnet.looks_untrained(Reading(1.0, 100, samples=samples)) is looks
     assert not syncnet.looks_untrained(Reading(None, 0, reason="no face is seen"))
