@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from contract.errors import BadRequest, NoFace
+from contract.errors import BadRequest, InputNotFound, NoFace
 from contract.job import JobOptions
 from contract.settings import Settings
 from producer.cli import app
@@ -351,14 +351,19 @@ def test_compare_takes_a_csv_of_many_clips(cli, made, late, tmp_path):
         ("source,audio,one,two\na,b,c,d,e", "line 2: a file for every column"),
         ("source,audio,one,two", "no line below its header"),
         ("source,audio,one,two\na,b,c,d", "not there: "),
-        ("source,audio,one,two,sync_mode\na,b,c,d,backwards", "sync_mode"),
+        ("source,audio,one,two,sync_mode\na,b,c,d,backwards", "line 2: sync_mode"),
+        ("source,audio,one,two,face\na,b,c,d,²", "line 2: face"),
+        ("source,audio,one,one\na,b,c,d", "several columns of one name: one"),
+        ("id,source,audio,one,two\nx,a,b,c,d\nx,e,f,g,h", "several clips of one id: x"),
+        ("id,source,audio,one,two\n2,a,b,c,d\n,e,f,g,h", "several clips of one id: 2"),
+        (b"source,audio,one,two\na,b,c,\xfcber.mp4", "no CSV in UTF-8"),
         ("", "at least two systems"),
     ],
 )
 def test_a_table_that_is_none_is_told_with_its_line(tmp_path, text, told):
     table = tmp_path / "pairs.csv"
-    table.write_text(text)
-    with pytest.raises(Exception, match=told):
+    table.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises((BadRequest, InputNotFound), match=told):
         read_pairs(table, JobOptions())
 
 
