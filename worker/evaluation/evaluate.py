@@ -88,7 +88,7 @@ class Evaluator:
         started = time.perf_counter()
         limits = Limits.of(self._settings)
         clip = read_clip(source, audio, options, limits, self._models)
-        own = own_audio(source, options.start, clip.sound, limits)
+        own = own_audio(source, options, clip.sound, limits)
         frames = min(clip.frames_of(each) for each in videos.values())
         sound = Sound(clip.sound.samples_16k, min(frames, clip.sound.frames))
         judges = {name: self._panel.judge() for name in videos}
@@ -105,7 +105,7 @@ class Evaluator:
     def task(self, source: Path, audio: Path, options: JobOptions) -> Task:
         """Whether that audio is the source's own."""
         limits = Limits.of(self._settings)
-        return _task(own_audio(source, options.start, read_audio(audio, limits), limits))
+        return _task(own_audio(source, options, read_audio(audio, limits), limits))
 
     def _see(
         self,
