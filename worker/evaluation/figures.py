@@ -3,7 +3,7 @@
 import hashlib
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,7 +16,7 @@ from contract.manifest import InputRecord, MediaFacts, WarningRecord
 from worker import weights
 from worker.evaluation.controls import audio_controls, fault
 from worker.evaluation.evaluate import Judged, Judging
-from worker.evaluation.metrics.base import Quantity, Reading, Sound, goodness
+from worker.evaluation.metrics.base import Quantity, Reading, Samples, Sound, goodness
 from worker.evaluation.metrics.lips import LipsMeter
 from worker.evaluation.metrics.quantities import QUANTITIES, SYNC
 from worker.evaluation.statistics import Interval, interval_within
@@ -43,7 +43,7 @@ LENGTH_FORGIVEN = 1
 
 
 def figures_of(judging: Judging, video: Judged) -> Figures:
-    """Every figure of one video with its interval and controls."""
+    """Every figure of one video with its interval and controls. Raises what the clip's `touch` raises."""
     controls = _controls(judging, video)
     figures = {name: _figure(judging, quantity, video, controls) for name, quantity in QUANTITIES.items()}
     return Figures(
@@ -76,16 +76,21 @@ def _controls(judging: Judging, video: Judged) -> Controls:
     if judging.floor is None:
         return {}
     controls: dict[str, Mapping[str, Reading]] = {
-        name: video.judge.heard(sound) for name, sound in audio_controls(judging.sound)
+        name: _heard(judging, video, sound) for name, sound in audio_controls(judging.sound)
     }
     deaf = {name for name in judging.floor.readings if name not in controls["shuffled"]}
     controls["floor"] = {name: judging.floor.readings[name] for name in deaf}
-    controls["do_nothing"] = judging.floor.judge.heard(judging.sound)
+    controls["do_nothing"] = _heard(judging, judging.floor, judging.sound)
     own = judging.own.sound
     if own is not None:
         frames = min(own.frames, judging.frames)
-        controls["real"] = judging.floor.judge.heard(Sound(own.samples, frames))
+        controls["real"] = _heard(judging, judging.floor, Sound(own.samples, frames))
     return controls
+
+
+def _heard(judging: Judging, video: Judged, sound: Sound) -> Mapping[str, Reading]:
+    judging.clip.touch()
+    return video.judge.heard(sound)
 
 
 def _figure(judging: Judging, quantity: Quantity, video: Judged, controls: Controls) -> Figure:
@@ -103,7 +108,7 @@ def _figure(judging: Judging, quantity: Quantity, video: Judged, controls: Contr
         status="invalid" if is_invalid else "unavailable" if reading.value is None else "ok",
         reason=why,
         n=reading.n,
-        ci95=None if is_invalid else _interval(reading),
+        ci95=None if is_invalid else _interval(reading, judging.clip.touch),
         deviation=rounded(reading.deviation),
         controls={
             name: rounded(found[quantity.name].value)
@@ -147,10 +152,16 @@ def _apart(order: Sequence[int], most: int) -> list[int]:
     return chosen
 
 
-def _interval(reading: Reading) -> Interval | None:
+def _interval(reading: Reading, touch: Callable[[], None]) -> Interval | None:
+    """Of a long video it takes minutes: `touch` is called with every sample that is drawn."""
     if reading.samples is None or reading.value is None:
         return None
-    interval = interval_within(reading.samples, reading.statistic)
+
+    def told(samples: Samples) -> float:
+        touch()
+        return reading.statistic(samples)
+
+    interval = interval_within(reading.samples, told)
     if interval is None or not all(map(math.isfinite, interval)):
         return None
     low, high = (float(f"{each:.{DIGITS}g}") for each in interval)
