@@ -204,7 +204,12 @@ def _needed() -> Iterator[None]:
 @contextmanager
 def _bar() -> Iterator[Callable[[str, int, int], None]]:
     """A bar of what is being looked at, how many frames of it, and of how many."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading", total=None)
         yield lambda name, done, total: progress.update(

@@ -86,7 +86,7 @@ def _page(**parts: str) -> str:
 
 
 def _verdicts(evaluations: Mapping[str, Evaluation]) -> str:
-    """A line for each video: whether picture and sound go together."""
+    """A line for each video: whether picture and sound go together, and what its figures suffer from."""
     lines = []
     for name, each in evaluations.items():
         kind = {"in sync": "good", "unknown": "dim"}.get(each.sync.verdict, "bad")
@@ -96,6 +96,7 @@ def _verdicts(evaluations: Mapping[str, Evaluation]) -> str:
         lines.append(
             f"<p class='verdict'>{escape(name)}: <b class='{kind}'>{escape(sync_words(each.sync))}</b>{by}</p>"
         )
+        lines += [f"<p class='bad'>{escape(name)}: {escape(told.message)}</p>" for told in each.warnings]
     return "".join(lines)
 
 
