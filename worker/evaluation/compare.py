@@ -203,7 +203,9 @@ def _judged(versus: Versus, seen: Sequence[Seen], quantity: Quantity) -> Versus:
 
 def _why_not(versus: Versus, noise: float, clips: int) -> str:
     if versus.gain_ci95 is None or versus.p_holm is None:
-        few = f"{clips} clips, and {FEWEST_CLIPS} are needed" if clips > 1 else "no interval within one clip"
+        few = (
+            f"{versus.n} clips, and {FEWEST_CLIPS} are needed" if clips > 1 else "no interval within one clip"
+        )
         return few
     if versus.p_holm >= SIGNIFICANT:
         return f"p = {versus.p_holm:.2g} after Holm's correction"

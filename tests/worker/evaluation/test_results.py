@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from contract.errors import BadRequest
 from contract.figures import Figure, Figures, Sync
-from contract.job import Job, Source
+from contract.job import Job, JobOptions, Source
 from contract.manifest import Attempt, InputRecord, Manifest
 from producer.cli import app
 from worker.evaluation.compare import comparison_of
@@ -30,8 +30,9 @@ def figures(psnr, task="self audio", status="ok"):
 def write(tmp_path):
     """A row's manifest in a folder of results."""
 
-    def write(folder, row, evaluation, sha256="a" * 64):
-        job = Job(video=Source(uri="s3://b/v", etag="1"), audio=Source(uri="s3://b/a", etag="2"))
+    def write(folder, row, evaluation, sha256="a" * 64, **options):
+        pair = {"video": Source(uri="s3://b/v", etag="1"), "audio": Source(uri="s3://b/a", etag="2")}
+        job = Job(**pair, options=JobOptions(**options))
         record, now = InputRecord(uri="s3://b/v", bytes=1, sha256=sha256), datetime.now(UTC)
         manifest = Manifest(
             status="succeeded",
@@ -94,6 +95,25 @@ def test_rows_of_one_name_and_other_inputs_are_no_pair(batches, write):
     write("two", "clip-3", figures(30), sha256="b" * 64)
     with pytest.raises(BadRequest, match="row clip-3 is of another video or audio"):
         read_results(batches)
+
+
+@pytest.mark.parametrize("options", [{"start": 2.0}, {"end": 9.0}, {"face": "left"}, {"sync_mode": "loop"}])
+def test_rows_that_play_the_source_otherwise_are_no_pair(batches, write, options):
+    write("two", "clip-3", figures(30), **options)
+    with pytest.raises(BadRequest, match="row clip-3 .* plays it otherwise"):
+        read_results(batches)
+
+
+def test_rows_of_other_engines_are_a_pair(batches, write):
+    write("two", "clip-3", figures(30), engine="musetalk-v1", bbox_shift=3)
+    assert len(read_results(batches)) == 8
+
+
+def test_it_is_told_how_few_clips_have_a_figure_of_both(batches, write):
+    for index in range(5):
+        write("two", f"clip-{index}", figures(0, status="invalid"))
+    (versus,) = comparison_of(read_results(batches), "one", 0.0).comparison["mouth_psnr"].versus
+    assert versus.reason == "3 clips, and 6 are needed"
 
 
 def test_a_manifest_that_is_none_is_told(batches):
