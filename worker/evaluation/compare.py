@@ -7,6 +7,7 @@
    beyond the noise. The winner is better than all others.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,14 @@ from worker.evaluation.evaluate import Evaluator, Judged, Show
 from worker.evaluation.figures import evaluation_of, rounded
 from worker.evaluation.metrics.base import Better, Quantity, Reading, Samples, goodness
 from worker.evaluation.metrics.quantities import QUANTITIES
-from worker.evaluation.statistics import FEWEST_CLIPS, Difference, difference_over, difference_within, holm
+from worker.evaluation.statistics import (
+    FEWEST_CLIPS,
+    Difference,
+    Interval,
+    difference_over,
+    difference_within,
+    holm,
+)
 
 SIGNIFICANT = 0.05
 
@@ -152,7 +160,7 @@ def _versus(seen: Sequence[Seen], quantity: Quantity, pair: tuple[str, str]) -> 
         baseline=baseline,
         difference=rounded(difference),
         gain=rounded(gain.value),
-        gain_ci95=gain.interval,
+        gain_ci95=_finite(gain.interval),
         p=gain.p,
         p_holm=None,
         improvement_pct=_improvement(
@@ -161,6 +169,11 @@ def _versus(seen: Sequence[Seen], quantity: Quantity, pair: tuple[str, str]) -> 
         verdict="inconclusive",
         n=gain.n,
     )
+
+
+def _finite(interval: Interval | None) -> Interval | None:
+    """None for what is no interval: there is nothing to conclude from it."""
+    return interval if interval is not None and all(map(math.isfinite, interval)) else None
 
 
 def _within(one: Reading, other: Reading, better: Better) -> Difference:

@@ -38,6 +38,7 @@ PACKAGES = (
     "torch",
     "onnxruntime",
 )
+TOO_SHORT = "the clip is too short to say that the lips do not follow the audio"
 LENGTH_FORGIVEN = 1
 """Frames by which a video and its audio may differ in length."""
 
@@ -98,6 +99,8 @@ def _figure(judging: Judging, quantity: Quantity, video: Judged, controls: Contr
     reading = video.readings.get(quantity.name, Reading(None, 0, missing))
     if missing:
         reading = Reading(None, 0, missing)
+    if reading.value is not None and not math.isfinite(reading.value):
+        reading = Reading(None, reading.n, "what was measured is no number", is_invalid=True)
     why = reading.reason or (fault(quantity.name, video.readings, controls) if controls else "")
     is_invalid = reading.is_invalid or (bool(why) and reading.value is not None)
     return Figure(
@@ -111,7 +114,7 @@ def _figure(judging: Judging, quantity: Quantity, video: Judged, controls: Contr
         ci95=None if is_invalid else _interval(reading, judging.clip.touch),
         deviation=rounded(reading.deviation),
         controls={
-            name: rounded(found[quantity.name].value)
+            name: rounded(shown(found[quantity.name]))
             for name, found in controls.items()
             if quantity.name in found
         }
@@ -184,16 +187,17 @@ def _sync(figures: Mapping[str, Figure]) -> Sync:
     """By the first pair of figures that works."""
     for strength, offset in SYNC:
         strong, moved = figures[strength.name], figures[offset.name]
-        if strong.status != "ok" or moved.value is None:
+        is_found = strong.about.get("sync_found")
+        if strong.status != "ok" or moved.value is None or is_found is None:
             continue
-        if not strong.about.get("sync_found"):
+        if not is_found:
             return Sync(verdict="no sync found", by=strength.name, reason=strength.hint)
         frames = round(moved.value)
         if abs(frames) <= BUDGET_FRAMES:
             return Sync(verdict="in sync", offset_frames=frames, by=offset.name)
         verdict = "audio early" if frames > 0 else "audio late"
         return Sync(verdict=verdict, offset_frames=frames, by=offset.name)  # type: ignore[arg-type]
-    reasons = "; ".join(figures[strength.name].reason for strength, _ in SYNC)
+    reasons = "; ".join(figures[strength.name].reason or TOO_SHORT for strength, _ in SYNC)
     return Sync(verdict="unknown", reason=reasons)
 
 

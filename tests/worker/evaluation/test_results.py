@@ -100,7 +100,7 @@ def test_rows_of_one_name_and_other_inputs_are_no_pair(batches, write):
 @pytest.mark.parametrize("options", [{"start": 2.0}, {"end": 9.0}, {"face": "left"}, {"sync_mode": "loop"}])
 def test_rows_that_play_the_source_otherwise_are_no_pair(batches, write, options):
     write("two", "clip-3", figures(30), **options)
-    with pytest.raises(BadRequest, match="row clip-3 .* plays it otherwise"):
+    with pytest.raises(BadRequest, match=r"row clip-3 .* plays it otherwise"):
         read_results(batches)
 
 
