@@ -211,12 +211,12 @@ def _warnings(judging: Judging, video: Judged) -> tuple[WarningRecord, ...]:
                 f"{facts.width}x{facts.height} was brought to the source's {source.width}x{source.height}",
             )
         )
-    if facts.fps not in ("25", "25/1"):
+    if facts.fps not in ("25", "25/1", None):  # a still has no rate
         found.append(
             ("other_rate", f"{facts.fps} frames a second were brought to 25: SyncNet's scores suffer")
         )
     missing = clip.sound.frames - clip.frames_of(video.path)
-    if missing > LENGTH_FORGIVEN:
+    if missing > LENGTH_FORGIVEN and clip.options.sync_mode != "cut":  # where it may end with the source
         found.append(("short", f"the video ends {missing / FPS:.2f} s before the audio"))
     return tuple(WarningRecord(code=code, message=message) for code, message in found)
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from contract.figures import Figure
-from worker.evaluation.figures import _figure, _sync
+from contract.job import JobOptions
+from contract.manifest import MediaFacts
+from worker.evaluation.figures import _figure, _sync, _warnings
 from worker.evaluation.metrics.base import Reading
 from worker.evaluation.metrics.quantities import AV_OFFSET, LSE_C, SHARPNESS_RATIO
 from worker.evaluation.metrics.syncnet import _readings
@@ -63,3 +65,25 @@ def test_of_a_clip_that_is_too_short_to_tell_nothing_is_said():
     assert short.verdict == "unknown" and "no weights; the clip is too short" in short.reason
     long = _sync({**none, "lip_correlation": lips(False), "lip_lag": lips(False)})
     assert long.verdict == "no sync found"
+
+
+@pytest.mark.parametrize(
+    ("fps", "sync_mode", "codes"),
+    [
+        ("25", "bounce", ["short"]),
+        ("25", "cut", []),
+        (None, "cut", []),
+        ("30000/1001", "cut", ["other_rate"]),
+    ],
+)
+def test_a_still_has_no_rate_and_a_video_that_was_to_be_cut_may_be_short(fps, sync_mode, codes):
+    facts = MediaFacts(container="mp4", width=320, height=240, fps=fps)
+    clip = SimpleNamespace(
+        source=None,
+        facts_of=lambda _: facts,
+        sound=SimpleNamespace(frames=100),
+        frames_of=lambda _: 60,
+        options=JobOptions(sync_mode=sync_mode),
+    )
+    video = SimpleNamespace(path=None, facts=facts)
+    assert [each.code for each in _warnings(SimpleNamespace(clip=clip), video)] == codes
