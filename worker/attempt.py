@@ -85,7 +85,7 @@ class Workshop:
 
     @cached_property
     def _measure(self) -> Measure:
-        return measure(self.settings, self.tools(self.settings.engine).threads)
+        return measure(self.settings, self.settings.threads)
 
     def _evaluate(
         self,

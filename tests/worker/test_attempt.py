@@ -24,7 +24,7 @@ from contract.job import Delivery, Job, JobOptions, Row, Source
 from contract.manifest import Curves, Findings
 from tests.site import HOST, LOOPBACK
 from tests.worker.still import KeepingEngine
-from worker import stage
+from worker import attempt, stage
 from worker.attempt import Workshop, device, software
 from worker.media.writer import EncodedFacts
 from worker.progress import JobProgress
@@ -108,6 +108,14 @@ def test_where_evaluation_cannot_be_had_the_video_is_a_result_all_the_same_with_
     assert findings.output and findings.evaluation is None
     (warning,) = [each for each in findings.warnings if each.code == "not_evaluated"]
     assert "pip install" in warning.message
+
+
+def test_no_engine_is_set_up_to_measure_what_another_one_made(settings, storage, monkeypatch):
+    asked = []
+    monkeypatch.setattr(attempt, "measure", lambda _, threads: asked.append(threads))
+    workshop = Workshop(settings.model_copy(update={"engine": "musetalk-v15"}), storage, asked.append)
+    assert workshop._measure is None
+    assert asked == [settings.threads], "its weights may be missing, and it would take the other one's place"
 
 
 def test_a_job_that_does_not_ask_for_figures_keeps_the_id_that_it_always_had():
