@@ -64,3 +64,17 @@ def test_names_of_systems_and_clips_are_words_and_no_markup():
 def test_players_and_curves_carry_names_as_words():
     players = page._players([Reel(EVIL, "data:video/mp4;base64,", {})])
     assert is_harmless(players) and is_harmless(over_time([Line(EVIL, [0.0, None, 1.0], "#000")], EVIL))
+
+
+def test_of_each_video_only_the_frames_that_are_shown_are_kept(monkeypatch):
+    kept = {}
+    monkeypatch.setattr(page, "read_audio", lambda *_: None)
+    monkeypatch.setattr(page, "reel", lambda name, *parts: kept.update({name: parts[4]}))
+    found = {}
+    for name, worst in (("one", [3, 30]), ("two", [60])):
+        made = evaluation(name)
+        figure = made.metrics["mouth_psnr"].model_copy(update={"about": {"worst_frames": worst}})
+        found[name] = made.model_copy(update={"metrics": {"mouth_psnr": figure}})
+    entry = Entry("", Path("a"), Path("b"), {name: Path(name) for name in found}, JobOptions())
+    page._reels(page.Shown("", entry, found), lambda *_: None)
+    assert kept == {"source": {3, 30, 60}, "one": {3, 30}, "two": {60}}
