@@ -243,7 +243,7 @@ def _compared(
         title=quantity.title,
         unit=quantity.unit,
         better=quantity.better,
-        values={name: _mean(seen, quantity, name) for name in outputs},
+        values={name: _mean(_alike(seen, quantity, outputs), quantity, name) for name in outputs},
         noise=_noise(seen, quantity),
         winner=winner,
         improvement_pct=over.improvement_pct if is_told else None,
@@ -259,6 +259,11 @@ def _beats_all(name: str, versus: Sequence[Versus]) -> bool:
 
 def _wins(name: str, versus: Versus) -> bool:
     return versus.verdict == ("better" if versus.output == name else "worse")
+
+
+def _alike(seen: Sequence[Seen], quantity: Quantity, outputs: Sequence[str]) -> Sequence[Seen]:
+    """The clips that have the figure of all outputs: means of different clips cannot be compared. All where none has."""
+    return [each for each in seen if all(quantity.name in each.readings[name] for name in outputs)] or seen
 
 
 def _mean(seen: Sequence[Seen], quantity: Quantity, name: str) -> float | None:

@@ -109,6 +109,19 @@ def test_rows_of_other_engines_are_a_pair(batches, write):
     assert len(read_results(batches)) == 8
 
 
+def test_means_are_those_of_the_same_clips(batches, write):
+    write("two", "clip-0", figures(0, status="invalid"))
+    values = comparison_of(read_results(batches), "one", 0.0).comparison["mouth_psnr"].values
+    assert values == {"one": 34.0, "two": pytest.approx(35.2)}, "clip-0 has 30 dB of `one` alone"
+
+
+def test_what_only_one_system_has_is_shown_all_the_same(batches, write):
+    for index in range(8):
+        write("two", f"clip-{index}", figures(0, status="unavailable"))
+    values = comparison_of(read_results(batches), "one", 0.0).comparison["mouth_psnr"].values
+    assert values == {"one": 33.5, "two": None}
+
+
 def test_it_is_told_how_few_clips_have_a_figure_of_both(batches, write):
     for index in range(5):
         write("two", f"clip-{index}", figures(0, status="invalid"))
