@@ -22,6 +22,8 @@ clips stayed under 2.9, drawn mouths were above 4."""
 UNSURE_FRAMES = 5 * FPS
 """With fewer, mouths that follow the audio to the letter may stay under FOUND_Z: nothing can be said of those."""
 
+_NEAREST_FIRST = np.array(sorted(range(-FARTHEST, FARTHEST + 1), key=abs))
+
 
 def correlation(pairs: Samples) -> float:
     """Pearson's r of (n, 2) over the rows that are there; 0 where one of them does not change."""
@@ -33,13 +35,13 @@ def correlation(pairs: Samples) -> float:
 
 
 def best_lag(rows: Samples) -> float:
-    """The shift at which column 0 follows the others best, of (n, 1 + 31)."""
+    """The shift at which column 0 follows the others best, of (n, 1 + 31); the smallest of equals."""
     there = rows[np.isfinite(rows[:, 0])]
     lips = there[:, 0] - there[:, 0].mean()
     sound = there[:, 1:] - there[:, 1:].mean(axis=0)
     spread = sound.std(axis=0)
     found = np.where(spread > 0, lips @ sound / np.where(spread > 0, spread, 1), 0)
-    return float(found.argmax() - FARTHEST)
+    return float(_NEAREST_FIRST[found[_NEAREST_FIRST + FARTHEST].argmax()])
 
 
 class LipsMeter:
