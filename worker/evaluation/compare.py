@@ -24,7 +24,7 @@ from contract.job import JobOptions
 from worker.evaluation.evaluate import Evaluator, Judged, Show
 from worker.evaluation.figures import evaluation_of, rounded
 from worker.evaluation.metrics.base import Better, Quantity, Reading, Samples, goodness
-from worker.evaluation.metrics.quantities import QUANTITIES
+from worker.evaluation.metrics.quantities import QUANTITIES, SYNC
 from worker.evaluation.statistics import (
     FEWEST_CLIPS,
     Difference,
@@ -35,6 +35,7 @@ from worker.evaluation.statistics import (
 )
 
 SIGNIFICANT = 0.05
+OFFSETS = tuple(offset for _, offset in SYNC)
 
 
 @dataclass(frozen=True)
@@ -148,10 +149,10 @@ def _versus(seen: Sequence[Seen], quantity: Quantity, pair: tuple[str, str]) -> 
     both = [
         (each.readings[output][quantity.name], each.readings[baseline][quantity.name])
         for each in seen
-        if all(quantity.name in each.readings[name] for name in pair)
+        if all(_tells(each.readings[name], quantity) for name in pair)
     ]
     if not both:
-        return _nothing(pair, "not measured of both")
+        return _nothing(pair, "no sync was found in both" if quantity in OFFSETS else "not measured of both")
     gain = _within(*both[0], quantity.better) if len(seen) == 1 else _over(both, quantity.better)
     values = [(_value(one), _value(other)) for one, other in both]
     difference = float(np.mean([one - other for one, other in values]))
@@ -169,6 +170,12 @@ def _versus(seen: Sequence[Seen], quantity: Quantity, pair: tuple[str, str]) -> 
         verdict="inconclusive",
         n=gain.n,
     )
+
+
+def _tells(readings: Mapping[str, Reading], quantity: Quantity) -> bool:
+    """Whether there is such a figure to compare: where no sync was found, an offset is the place of some noise."""
+    reading = readings.get(quantity.name)
+    return reading is not None and (quantity not in OFFSETS or bool(reading.about.get("sync_found")))
 
 
 def _finite(interval: Interval | None) -> Interval | None:

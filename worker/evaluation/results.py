@@ -67,5 +67,7 @@ def _inputs(manifest: Manifest) -> tuple[object, ...]:
 def _readings(figures: Figures) -> dict[str, Reading]:
     """Values alone: what was resampled stays with the worker, so one row by itself has no interval."""
     return {
-        name: Reading(each.value, each.n) for name, each in figures.metrics.items() if each.status == "ok"
+        name: Reading(each.value, each.n, about=each.about)
+        for name, each in figures.metrics.items()
+        if each.status == "ok"
     }

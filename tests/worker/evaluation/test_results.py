@@ -73,6 +73,26 @@ def test_over_many_clips_the_better_system_wins(batches):
     assert found.comparison["lse_c"].versus[0].reason == "not measured of both"
 
 
+def lagging(frames, found):
+    lag = Figure(
+        title="lip lag", value=frames, better="nearer 0", status="ok", n=100, about={"sync_found": found}
+    )
+    return figures(30).model_copy(update={"metrics": {"lip_lag": lag}})
+
+
+@pytest.mark.parametrize(
+    ("found", "winner"), [(True, "one"), (False, "inconclusive"), (None, "inconclusive")]
+)
+def test_by_an_offset_nobody_wins_where_no_sync_was_found(batches, write, found, winner):
+    for index in range(8):
+        write("one", f"clip-{index}", lagging(0, True))
+        write("two", f"clip-{index}", lagging(9, found))
+    lag = comparison_of(read_results(batches), "one", 0.0).comparison["lip_lag"]
+    assert lag.winner == winner
+    assert found or lag.versus[0].reason == "no sync was found in both"
+    assert lag.values == {"one": 0, "two": 9}
+
+
 def test_rows_that_only_one_has_take_no_part(batches, write):
     write("one", "more", figures(90))
     write("two", "without", None)
