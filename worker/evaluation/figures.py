@@ -244,7 +244,8 @@ def _listed(curve: Curve) -> tuple[float | None, ...]:
 def _record(path: Path, facts: MediaFacts) -> InputRecord:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return InputRecord(uri=path.name, bytes=path.stat().st_size, sha256=digest, facts=facts)
+    name = path.name.encode(errors="replace").decode()  # a file's name may be no text, and JSON is
+    return InputRecord(uri=name, bytes=path.stat().st_size, sha256=digest, facts=facts)
 
 
 def _versions() -> dict[str, str]:

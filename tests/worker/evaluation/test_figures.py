@@ -1,5 +1,6 @@
 """From readings to figures."""
 
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 
 from contract.figures import Figure
 from contract.job import JobOptions
-from contract.manifest import MediaFacts
-from worker.evaluation.figures import _figure, _sync, _warnings
+from contract.manifest import InputRecord, MediaFacts
+from worker.evaluation.figures import _figure, _record, _sync, _warnings
 from worker.evaluation.metrics.base import Reading
 from worker.evaluation.metrics.quantities import AV_OFFSET, LSE_C, SHARPNESS_RATIO
 from worker.evaluation.metrics.syncnet import _readings
@@ -52,6 +53,13 @@ def test_a_control_tells_also_what_would_not_be_believed_of_a_video(judging):
     found = figure(judging, LSE_C, true, {"shuffled": shuffled, **moves})
     assert found.status == "ok" and found.controls["shuffled"] == pytest.approx(0.05, abs=0.01)
     assert figure(judging, AV_OFFSET, true, {"shuffled": shuffled, **moves}).controls["shuffled"] == -15
+
+
+def test_a_file_whose_name_is_no_text_has_a_record(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    path.write_bytes(b"x")
+    record = _record(path, MediaFacts(container="mp4"))
+    assert record.uri == "caf?.mp4" and InputRecord.model_validate_json(record.model_dump_json()) == record
 
 
 def lips(sync_found):
