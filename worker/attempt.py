@@ -8,7 +8,7 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
-from contract.errors import ConfigurationError, InputRejected
+from contract.errors import ConfigurationError, DublineError, InputRejected
 from contract.job import EngineName, JobOptions
 from contract.manifest import EngineRecord, Findings, WarningRecord
 from contract.settings import Settings
@@ -85,7 +85,7 @@ class Workshop:
 
     @cached_property
     def _measure(self) -> Measure:
-        return measure(self.settings, self.tools(self.settings.engine).threads)
+        return measure(self.settings, self.settings.threads)
 
     def _evaluate(
         self,
@@ -95,12 +95,24 @@ class Workshop:
         progress: JobProgress,
         findings: Findings,
     ) -> None:
-        """Measure the finished video. One that cannot be measured is a result all the same, with a warning."""
+        """Measure the finished video. One that cannot be measured is a result all the same, with a warning.
+
+        What goes wrong with this machine while it measures is tried again, as while it renders.
+        """
         try:
-            findings.evaluation = self._measure(*pair, output, options, progress)
-        except (ConfigurationError, InputRejected) as error:
-            warning = WarningRecord(code="not_evaluated", message=error.message)
-            findings.warnings = (*findings.warnings, warning)
+            measured = self._measure
+        except ConfigurationError as error:
+            _not_evaluated(findings, error)
+            return
+        try:
+            findings.evaluation = measured(*pair, output, options, progress)
+        except InputRejected as error:
+            _not_evaluated(findings, error)
+
+
+def _not_evaluated(findings: Findings, error: DublineError) -> None:
+    warning = WarningRecord(code="not_evaluated", message=error.message)
+    findings.warnings = (*findings.warnings, warning)
 
 
 def note(findings: Findings, rendering: Rendering, video: Staged, audio: Staged, options: JobOptions) -> None:

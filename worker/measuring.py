@@ -42,7 +42,9 @@ def measure(settings: Settings, threads: int) -> Measure:
     def measured(
         video: Path, audio: Path, output: Path, options: JobOptions, progress: JobProgress
     ) -> Figures:
-        judging = evaluator.judge(video, audio, {output.name: output}, options, lambda *_: progress.touch())
+        judging = evaluator.judge(
+            video, audio, {output.name: output}, options, lambda *_: progress.touch(), touch=progress.touch
+        )
         return figures_of(judging, judging.videos[0])
 
     return measured

@@ -5,6 +5,7 @@ import io
 import sys
 import wave
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,18 +14,21 @@ import pytest
 
 from contract import keys
 from contract.errors import (
+    Cancelled,
     ConfigurationError,
+    DiskFull,
     EmptyInput,
     InputChanged,
     InputNotFound,
     InputTooLarge,
+    NoFace,
     UrlForbidden,
 )
 from contract.job import Delivery, Job, JobOptions, Row, Source
 from contract.manifest import Curves, Findings
 from tests.site import HOST, LOOPBACK
 from tests.worker.still import KeepingEngine
-from worker import stage
+from worker import attempt, stage
 from worker.attempt import Workshop, device, software
 from worker.media.writer import EncodedFacts
 from worker.progress import JobProgress
@@ -108,6 +112,35 @@ def test_where_evaluation_cannot_be_had_the_video_is_a_result_all_the_same_with_
     assert findings.output and findings.evaluation is None
     (warning,) = [each for each in findings.warnings if each.code == "not_evaluated"]
     assert "pip install" in warning.message
+
+
+@pytest.mark.parametrize(
+    ("error", "is_told"),
+    [
+        (NoFace("none of the frames shows a usable face"), True),
+        (ConfigurationError("the decode process does not start"), False),
+        (DiskFull("no space left"), False),
+        (Cancelled("a person cancelled the job"), False),
+    ],
+)
+def test_only_a_video_that_cannot_be_measured_goes_without_figures(settings, storage, error, is_told):
+    def measured(*_):
+        raise error
+
+    workshop, findings = Workshop(settings, storage, Toolbox(settings, storage)), Findings()
+    vars(workshop)["_measure"] = measured
+    pair, output = (Path("v.mp4"), Path("a.wav")), Path("o.mp4")
+    with nullcontext() if is_told else pytest.raises(type(error)):
+        workshop._evaluate(pair, output, JobOptions(), JobProgress(), findings)
+    assert [each.code for each in findings.warnings] == ["not_evaluated"] * is_told
+
+
+def test_no_engine_is_set_up_to_measure_what_another_one_made(settings, storage, monkeypatch):
+    asked = []
+    monkeypatch.setattr(attempt, "measure", lambda _, threads: asked.append(threads))
+    workshop = Workshop(settings.model_copy(update={"engine": "musetalk-v15"}), storage, asked.append)
+    assert workshop._measure is None
+    assert asked == [settings.threads], "its weights may be missing, and it would take the other one's place"
 
 
 def test_a_job_that_does_not_ask_for_figures_keeps_the_id_that_it_always_had():

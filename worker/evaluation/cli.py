@@ -66,7 +66,7 @@ def evaluate(
         json_path.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     if html_path:
         with _bar() as show:
-            html_path.write_text(report_of_evaluation(found, entry, show), encoding="utf-8")
+            html_path.write_text(report_of_evaluation(found, entry, show), encoding="utf-8", errors="replace")
     _be_strict(strict, [found])
 
 
@@ -126,7 +126,9 @@ def compare(
         json_path.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
     if html_path:
         with _bar() as show:
-            html_path.write_text(report_of_comparison(found, entries, show), encoding="utf-8")
+            html_path.write_text(
+                report_of_comparison(found, entries, show), encoding="utf-8", errors="replace"
+            )
     _be_strict(strict, [each for clip in found.clips for each in clip.evaluations.values()])
 
 
@@ -204,7 +206,12 @@ def _needed() -> Iterator[None]:
 @contextmanager
 def _bar() -> Iterator[Callable[[str, int, int], None]]:
     """A bar of what is being looked at, how many frames of it, and of how many."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading", total=None)
         yield lambda name, done, total: progress.update(

@@ -44,16 +44,21 @@ class Clip:
     limits: Limits
     models: Callable[[], FaceModels]
     """Loads the face models: each video's thread has its own."""
+    touch: Callable[[], None] = lambda: None
+    """Called whenever a decoder gives a sign of life. What it raises ends the reading."""
 
     def frames_of(self, video: Path) -> int:
         """Frames to judge: of the video, but not more than the audio lasts for."""
-        with VideoSource(video, self.limits) as source:
+        with self._opened(video) as source:
             return source.length(self.sound.frames, "cut")
 
     def facts_of(self, video: Path) -> MediaFacts:
         """What the file says of itself."""
-        with VideoSource(video, self.limits) as source:
+        with self._opened(video) as source:
             return source.facts
+
+    def _opened(self, video: Path, start: float = 0.0, end: float | None = None) -> VideoSource:
+        return VideoSource(video, self.limits, start=start, end=end, touch=self.touch)
 
     def views(self, videos: Sequence[Path], frames: int) -> Iterator[tuple[View, ...]]:
         """The first so many frames of all videos, each beside the source's frame.
@@ -67,9 +72,7 @@ class Clip:
         """
         options, seen = self.options, 0
         with ExitStack() as stack:
-            source = stack.enter_context(
-                VideoSource(self.source, self.limits, start=options.start, end=options.end)
-            )
+            source = stack.enter_context(self._opened(self.source, start=options.start, end=options.end))
             shown = self._follow(stack, source.frames(frames, options.sync_mode))
             made = [self._follow(stack, self._sized(stack, video, source, frames)) for video in videos]
             for index in range(frames):
@@ -82,7 +85,7 @@ class Clip:
             )
 
     def _sized(self, stack: ExitStack, video: Path, source: VideoSource, frames: int) -> Iterator[Frame]:
-        made = stack.enter_context(VideoSource(video, self.limits))
+        made = stack.enter_context(self._opened(video))
         return (_fitted(frame, source.width, source.height) for frame in made.frames(frames, "freeze"))
 
     def _follow(self, stack: ExitStack, frames: Iterator[Frame]) -> Iterator[Followed]:
@@ -93,14 +96,19 @@ class Clip:
 
 
 def read_clip(
-    source: Path, audio: Path, options: JobOptions, limits: Limits, models: Callable[[], FaceModels]
+    source: Path,
+    audio: Path,
+    options: JobOptions,
+    limits: Limits,
+    models: Callable[[], FaceModels],
+    touch: Callable[[], None] = lambda: None,
 ) -> Clip:
     """The clip with its audio read.
 
     Raises:
         InputRejected: the audio cannot be read.
     """
-    return Clip(source, audio, read_audio(audio, limits), options, limits, models)
+    return Clip(source, audio, read_audio(audio, limits, touch), options, limits, models, touch)
 
 
 def _followed(frames: Iterator[Frame], models: FaceModels, choose: FaceChoice) -> Iterator[Followed]:

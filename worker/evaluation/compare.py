@@ -7,6 +7,7 @@
    beyond the noise. The winner is better than all others.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,10 +24,18 @@ from contract.job import JobOptions
 from worker.evaluation.evaluate import Evaluator, Judged, Show
 from worker.evaluation.figures import evaluation_of, rounded
 from worker.evaluation.metrics.base import Better, Quantity, Reading, Samples, goodness
-from worker.evaluation.metrics.quantities import QUANTITIES
-from worker.evaluation.statistics import FEWEST_CLIPS, Difference, difference_over, difference_within, holm
+from worker.evaluation.metrics.quantities import QUANTITIES, SYNC
+from worker.evaluation.statistics import (
+    FEWEST_CLIPS,
+    Difference,
+    Interval,
+    difference_over,
+    difference_within,
+    holm,
+)
 
 SIGNIFICANT = 0.05
+OFFSETS = tuple(offset for _, offset in SYNC)
 
 
 @dataclass(frozen=True)
@@ -140,10 +149,10 @@ def _versus(seen: Sequence[Seen], quantity: Quantity, pair: tuple[str, str]) -> 
     both = [
         (each.readings[output][quantity.name], each.readings[baseline][quantity.name])
         for each in seen
-        if all(quantity.name in each.readings[name] for name in pair)
+        if all(_tells(each.readings[name], quantity) for name in pair)
     ]
     if not both:
-        return _nothing(pair, "not measured of both")
+        return _nothing(pair, "no sync was found in both" if quantity in OFFSETS else "not measured of both")
     gain = _within(*both[0], quantity.better) if len(seen) == 1 else _over(both, quantity.better)
     values = [(_value(one), _value(other)) for one, other in both]
     difference = float(np.mean([one - other for one, other in values]))
@@ -152,7 +161,7 @@ def _versus(seen: Sequence[Seen], quantity: Quantity, pair: tuple[str, str]) -> 
         baseline=baseline,
         difference=rounded(difference),
         gain=rounded(gain.value),
-        gain_ci95=gain.interval,
+        gain_ci95=_finite(gain.interval),
         p=gain.p,
         p_holm=None,
         improvement_pct=_improvement(
@@ -161,6 +170,17 @@ def _versus(seen: Sequence[Seen], quantity: Quantity, pair: tuple[str, str]) -> 
         verdict="inconclusive",
         n=gain.n,
     )
+
+
+def _tells(readings: Mapping[str, Reading], quantity: Quantity) -> bool:
+    """Whether there is such a figure to compare: where no sync was found, an offset is the place of some noise."""
+    reading = readings.get(quantity.name)
+    return reading is not None and (quantity not in OFFSETS or bool(reading.about.get("sync_found")))
+
+
+def _finite(interval: Interval | None) -> Interval | None:
+    """None for what is no interval: there is nothing to conclude from it."""
+    return interval if interval is not None and all(map(math.isfinite, interval)) else None
 
 
 def _within(one: Reading, other: Reading, better: Better) -> Difference:
@@ -203,7 +223,9 @@ def _judged(versus: Versus, seen: Sequence[Seen], quantity: Quantity) -> Versus:
 
 def _why_not(versus: Versus, noise: float, clips: int) -> str:
     if versus.gain_ci95 is None or versus.p_holm is None:
-        few = f"{clips} clips, and {FEWEST_CLIPS} are needed" if clips > 1 else "no interval within one clip"
+        few = (
+            f"{versus.n} clips, and {FEWEST_CLIPS} are needed" if clips > 1 else "no interval within one clip"
+        )
         return few
     if versus.p_holm >= SIGNIFICANT:
         return f"p = {versus.p_holm:.2g} after Holm's correction"
@@ -228,7 +250,7 @@ def _compared(
         title=quantity.title,
         unit=quantity.unit,
         better=quantity.better,
-        values={name: _mean(seen, quantity, name) for name in outputs},
+        values={name: _mean(_alike(seen, quantity, outputs), quantity, name) for name in outputs},
         noise=_noise(seen, quantity),
         winner=winner,
         improvement_pct=over.improvement_pct if is_told else None,
@@ -244,6 +266,11 @@ def _beats_all(name: str, versus: Sequence[Versus]) -> bool:
 
 def _wins(name: str, versus: Versus) -> bool:
     return versus.verdict == ("better" if versus.output == name else "worse")
+
+
+def _alike(seen: Sequence[Seen], quantity: Quantity, outputs: Sequence[str]) -> Sequence[Seen]:
+    """The clips that have the figure of all outputs: means of different clips cannot be compared. All where none has."""
+    return [each for each in seen if all(quantity.name in each.readings[name] for name in outputs)] or seen
 
 
 def _mean(seen: Sequence[Seen], quantity: Quantity, name: str) -> float | None:

@@ -79,16 +79,19 @@ class Evaluator:
         options: JobOptions,
         show: Show,
         has_controls: bool = True,
+        touch: Callable[[], None] = lambda: None,
     ) -> Judging:
         """See all videos of one source, over the same frames of each.
+
+        `touch` is called while anything moves, before the first frame and after the last one, too.
 
         Raises:
             InputRejected: a file cannot be read, or the source shows no face.
         """
         started = time.perf_counter()
         limits = Limits.of(self._settings)
-        clip = read_clip(source, audio, options, limits, self._models)
-        own = own_audio(source, options.start, clip.sound, limits)
+        clip = read_clip(source, audio, options, limits, self._models, touch)
+        own = own_audio(source, options, clip.sound, limits, touch)
         frames = min(clip.frames_of(each) for each in videos.values())
         sound = Sound(clip.sound.samples_16k, min(frames, clip.sound.frames))
         judges = {name: self._panel.judge() for name in videos}
@@ -105,7 +108,7 @@ class Evaluator:
     def task(self, source: Path, audio: Path, options: JobOptions) -> Task:
         """Whether that audio is the source's own."""
         limits = Limits.of(self._settings)
-        return _task(own_audio(source, options.start, read_audio(audio, limits), limits))
+        return _task(own_audio(source, options, read_audio(audio, limits), limits))
 
     def _see(
         self,

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,7 +16,7 @@ from contract.manifest import InputRecord, MediaFacts, WarningRecord
 from worker import weights
 from worker.evaluation.controls import audio_controls, fault
 from worker.evaluation.evaluate import Judged, Judging
-from worker.evaluation.metrics.base import Quantity, Reading, Sound, goodness
+from worker.evaluation.metrics.base import Quantity, Reading, Samples, Sound, goodness
 from worker.evaluation.metrics.lips import LipsMeter
 from worker.evaluation.metrics.quantities import QUANTITIES, SYNC
 from worker.evaluation.statistics import Interval, interval_within
@@ -38,12 +38,13 @@ PACKAGES = (
     "torch",
     "onnxruntime",
 )
+TOO_SHORT = "the clip is too short to say that the lips do not follow the audio"
 LENGTH_FORGIVEN = 1
 """Frames by which a video and its audio may differ in length."""
 
 
 def figures_of(judging: Judging, video: Judged) -> Figures:
-    """Every figure of one video with its interval and controls."""
+    """Every figure of one video with its interval and controls. Raises what the clip's `touch` raises."""
     controls = _controls(judging, video)
     figures = {name: _figure(judging, quantity, video, controls) for name, quantity in QUANTITIES.items()}
     return Figures(
@@ -76,16 +77,21 @@ def _controls(judging: Judging, video: Judged) -> Controls:
     if judging.floor is None:
         return {}
     controls: dict[str, Mapping[str, Reading]] = {
-        name: video.judge.heard(sound) for name, sound in audio_controls(judging.sound)
+        name: _heard(judging, video, sound) for name, sound in audio_controls(judging.sound)
     }
     deaf = {name for name in judging.floor.readings if name not in controls["shuffled"]}
     controls["floor"] = {name: judging.floor.readings[name] for name in deaf}
-    controls["do_nothing"] = judging.floor.judge.heard(judging.sound)
+    controls["do_nothing"] = _heard(judging, judging.floor, judging.sound)
     own = judging.own.sound
     if own is not None:
         frames = min(own.frames, judging.frames)
-        controls["real"] = judging.floor.judge.heard(Sound(own.samples, frames))
+        controls["real"] = _heard(judging, judging.floor, Sound(own.samples, frames))
     return controls
+
+
+def _heard(judging: Judging, video: Judged, sound: Sound) -> Mapping[str, Reading]:
+    judging.clip.touch()
+    return video.judge.heard(sound)
 
 
 def _figure(judging: Judging, quantity: Quantity, video: Judged, controls: Controls) -> Figure:
@@ -93,6 +99,8 @@ def _figure(judging: Judging, quantity: Quantity, video: Judged, controls: Contr
     reading = video.readings.get(quantity.name, Reading(None, 0, missing))
     if missing:
         reading = Reading(None, 0, missing)
+    if reading.value is not None and not math.isfinite(reading.value):
+        reading = Reading(None, reading.n, "what was measured is no number", is_invalid=True)
     why = reading.reason or (fault(quantity.name, video.readings, controls) if controls else "")
     is_invalid = reading.is_invalid or (bool(why) and reading.value is not None)
     return Figure(
@@ -103,10 +111,10 @@ def _figure(judging: Judging, quantity: Quantity, video: Judged, controls: Contr
         status="invalid" if is_invalid else "unavailable" if reading.value is None else "ok",
         reason=why,
         n=reading.n,
-        ci95=None if is_invalid else _interval(reading),
+        ci95=None if is_invalid else _interval(reading, judging.clip.touch),
         deviation=rounded(reading.deviation),
         controls={
-            name: rounded(found[quantity.name].value)
+            name: rounded(shown(found[quantity.name]))
             for name, found in controls.items()
             if quantity.name in found
         }
@@ -147,10 +155,16 @@ def _apart(order: Sequence[int], most: int) -> list[int]:
     return chosen
 
 
-def _interval(reading: Reading) -> Interval | None:
+def _interval(reading: Reading, touch: Callable[[], None]) -> Interval | None:
+    """Of a long video it takes minutes: `touch` is called with every sample that is drawn."""
     if reading.samples is None or reading.value is None:
         return None
-    interval = interval_within(reading.samples, reading.statistic)
+
+    def told(samples: Samples) -> float:
+        touch()
+        return reading.statistic(samples)
+
+    interval = interval_within(reading.samples, told)
     if interval is None or not all(map(math.isfinite, interval)):
         return None
     low, high = (float(f"{each:.{DIGITS}g}") for each in interval)
@@ -173,16 +187,17 @@ def _sync(figures: Mapping[str, Figure]) -> Sync:
     """By the first pair of figures that works."""
     for strength, offset in SYNC:
         strong, moved = figures[strength.name], figures[offset.name]
-        if strong.status != "ok" or moved.value is None:
+        is_found = strong.about.get("sync_found")
+        if strong.status != "ok" or moved.value is None or is_found is None:
             continue
-        if not strong.about.get("sync_found"):
+        if not is_found:
             return Sync(verdict="no sync found", by=strength.name, reason=strength.hint)
         frames = round(moved.value)
         if abs(frames) <= BUDGET_FRAMES:
             return Sync(verdict="in sync", offset_frames=frames, by=offset.name)
         verdict = "audio early" if frames > 0 else "audio late"
         return Sync(verdict=verdict, offset_frames=frames, by=offset.name)  # type: ignore[arg-type]
-    reasons = "; ".join(figures[strength.name].reason for strength, _ in SYNC)
+    reasons = "; ".join(figures[strength.name].reason or TOO_SHORT for strength, _ in SYNC)
     return Sync(verdict="unknown", reason=reasons)
 
 
@@ -196,12 +211,12 @@ def _warnings(judging: Judging, video: Judged) -> tuple[WarningRecord, ...]:
                 f"{facts.width}x{facts.height} was brought to the source's {source.width}x{source.height}",
             )
         )
-    if facts.fps not in ("25", "25/1"):
+    if facts.fps not in ("25", "25/1", None):  # a still has no rate
         found.append(
             ("other_rate", f"{facts.fps} frames a second were brought to 25: SyncNet's scores suffer")
         )
     missing = clip.sound.frames - clip.frames_of(video.path)
-    if missing > LENGTH_FORGIVEN:
+    if missing > LENGTH_FORGIVEN and clip.options.sync_mode != "cut":  # where it may end with the source
         found.append(("short", f"the video ends {missing / FPS:.2f} s before the audio"))
     return tuple(WarningRecord(code=code, message=message) for code, message in found)
 
@@ -229,7 +244,8 @@ def _listed(curve: Curve) -> tuple[float | None, ...]:
 def _record(path: Path, facts: MediaFacts) -> InputRecord:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return InputRecord(uri=path.name, bytes=path.stat().st_size, sha256=digest, facts=facts)
+    name = path.name.encode(errors="replace").decode()  # a file's name may be no text, and JSON is
+    return InputRecord(uri=name, bytes=path.stat().st_size, sha256=digest, facts=facts)
 
 
 def _versions() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The CSV of `dubline compare`: a line for each clip, a column for each system's output."""
 
 import csv
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,15 @@ def read_pairs(path: Path, options: JobOptions) -> list[Entry]:
     Raises:
         BadRequest: the table is not one, with the line; files that are not there, all of them.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        systems = [name for name in reader.fieldnames or () if name not in (*NAMED, *OPTIONS, "id")]
-        _check_header(path, reader.fieldnames or (), systems)
-        entries = [_entry(path, line, row, systems, options) for line, row in enumerate(reader, 2)]
+    try:
+        entries = _entries(path, options)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadRequest(f"{path.name} is no CSV in UTF-8: {error}") from error
     if not entries:
         raise BadRequest(f"{path.name} has no line below its header")
+    twice = _repeated([each.id for each in entries])
+    if twice:
+        raise BadRequest(f"{path.name} has several clips of one id: {', '.join(twice)}")
     check_files(entries)
     return entries
 
@@ -53,10 +56,24 @@ def checked_options(given: Mapping[str, Any]) -> JobOptions:
     """
     face = str(given.get("face", "largest"))
     try:
-        return JobOptions.model_validate({**given, "face": int(face) if face.isdigit() else face})
+        return JobOptions.model_validate({**given, "face": int(face) if face.isdecimal() else face})
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, each['loc'][:1]))}: {each['msg']}" for each in error.errors())
         raise BadRequest(faults.strip(": ")) from error
+
+
+def _entries(path: Path, options: JobOptions) -> list[Entry]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        header = reader.fieldnames or ()
+        systems = [name for name in header if name not in (*NAMED, *OPTIONS, "id")]
+        _check_header(path, header, systems)
+        return [_entry(path, line, row, systems, options) for line, row in enumerate(reader, 2)]
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    """Those that are there more than once."""
+    return [name for name, times in Counter(names).items() if times > 1]
 
 
 def _check_header(path: Path, header: Sequence[str], systems: Sequence[str]) -> None:
@@ -66,6 +83,8 @@ def _check_header(path: Path, header: Sequence[str], systems: Sequence[str]) -> 
             f"{path.name} needs the columns source, audio and one for each of at least two systems, "
             f"like source,audio,MuseTalk,Wav2Lip; it has {', '.join(header) or 'none'}"
         )
+    if twice := _repeated(header):
+        raise BadRequest(f"{path.name} has several columns of one name: {', '.join(twice)}")
 
 
 def _entry(
@@ -74,7 +93,10 @@ def _entry(
     if None in row or any(not row.get(name) for name in (*NAMED, *systems)):
         raise BadRequest(f"{path.name}, line {line}: a file for every column is needed")
     own = {name: row[name] for name in OPTIONS if row.get(name)}
-    settled = checked_options({**options.model_dump(), **own}) if own else options
+    try:
+        settled = checked_options({**options.model_dump(), **own}) if own else options
+    except BadRequest as error:
+        raise BadRequest(f"{path.name}, line {line}: {error.message}") from error
     folder = path.parent
     outputs = {name: folder / row[name] for name in systems}
     return Entry(

@@ -13,6 +13,7 @@ from contract.figures import Figures
 from contract.manifest import Manifest
 from worker.evaluation.compare import Seen
 from worker.evaluation.metrics.base import Reading
+from worker.evaluation.pairs import OPTIONS
 
 SUFFIX = ".manifest.json"
 
@@ -21,7 +22,8 @@ def read_results(folders: Mapping[str, Path]) -> list[Seen]:
     """The rows that all folders have figures of, for the same video and audio.
 
     Raises:
-        BadRequest: there are none, a manifest cannot be read, or two rows of one name are of other inputs.
+        BadRequest: there are none, a manifest cannot be read, or two rows of one name are of other inputs, of another
+            part of the source, or of another face.
     """
     found = {name: _manifests(folder) for name, folder in folders.items()}
     rows = sorted(set.intersection(*(set(each) for each in found.values())))
@@ -49,18 +51,23 @@ def _manifest(path: Path) -> Manifest:
 def _seen(row: str, manifests: Mapping[str, Manifest]) -> Seen:
     if len({_inputs(each) for each in manifests.values()}) > 1:
         raise BadRequest(
-            f"row {row} is of another video or audio in {' and '.join(manifests)}: not the same clip"
+            f"row {row} is of another video or audio, or plays it otherwise ({', '.join(OPTIONS)}), in "
+            f"{' and '.join(manifests)}: not the same clip"
         )
     figures = {name: each.evaluation for name, each in manifests.items() if each.evaluation is not None}
     return Seen(row, figures, {name: _readings(each) for name, each in figures.items()})
 
 
-def _inputs(manifest: Manifest) -> tuple[str | None, ...]:
-    return tuple(each.sha256 if each else None for each in (manifest.video, manifest.audio))
+def _inputs(manifest: Manifest) -> tuple[object, ...]:
+    """What two rows must have in common for their frames to be the same ones."""
+    hashes = tuple(each.sha256 if each else None for each in (manifest.video, manifest.audio))
+    return (*hashes, *(getattr(manifest.job.options, name) for name in OPTIONS))
 
 
 def _readings(figures: Figures) -> dict[str, Reading]:
     """Values alone: what was resampled stays with the worker, so one row by itself has no interval."""
     return {
-        name: Reading(each.value, each.n) for name, each in figures.metrics.items() if each.status == "ok"
+        name: Reading(each.value, each.n, about=each.about)
+        for name, each in figures.metrics.items()
+        if each.status == "ok"
     }

@@ -27,10 +27,10 @@ Interval = tuple[float, float]
 
 
 def interval_within(samples: Samples, statistic: Callable[[Samples], float]) -> Interval | None:
-    """The 95 % interval of a statistic of one clip's rows by block bootstrap; None where the clip is too short."""
-    if len(samples) < FEWEST_BLOCKS * BLOCK:
+    """The 95 % interval of a statistic of one clip's rows by block bootstrap; None where too few rows were measured."""
+    if _measured(samples).sum() < FEWEST_BLOCKS * BLOCK:
         return None
-    return _interval([statistic(samples[rows]) for rows in _blocks(len(samples))])
+    return _interval([_of(samples[rows], statistic) for rows in _blocks(len(samples))])
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,15 @@ class Difference:
 
 
 def difference_within(one: Samples, other: Samples, statistic: Callable[[Samples], float]) -> Difference:
-    """Of one clip: both statistics of the same resampled blocks, DRAWS times. The two have a row for each frame."""
-    n = min(len(one), len(other))
-    one, other = one[:n], other[:n]
-    value = statistic(other) - statistic(one)
+    """Of one clip: both statistics of the same resampled blocks, DRAWS times. The two have a row for each frame.
+
+    Only rows that were measured of both count: a video that lost its face in the hard frames gains nothing by it.
+    """
+    one, other = _both(one, other)
+    value, n = _of(other, statistic) - _of(one, statistic), int(_measured(one).sum())
     if n < FEWEST_BLOCKS * BLOCK:
         return Difference(value, None, None, n, True)
-    drawn = np.array([statistic(other[rows]) - statistic(one[rows]) for rows in _blocks(n)])
+    drawn = np.array([_of(other[rows], statistic) - _of(one[rows], statistic) for rows in _blocks(len(one))])
     return Difference(value, _interval(drawn), _p_of(drawn), n, True)
 
 
@@ -82,6 +84,23 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return corrected
 
 
+def _measured(samples: Samples) -> NDArray[np.bool_]:
+    """(n,): the rows that have a value."""
+    return np.asarray(np.isfinite(samples).all(axis=1))
+
+
+def _both(one: Samples, other: Samples) -> tuple[Samples, Samples]:
+    """The rows that there are of both; NaN in both where one was not measured."""
+    n = min(len(one), len(other))
+    there = (_measured(one[:n]) & _measured(other[:n]))[:, None]
+    return np.where(there, one[:n], np.nan), np.where(there, other[:n], np.nan)
+
+
+def _of(samples: Samples, statistic: Callable[[Samples], float]) -> float:
+    """The statistic; NaN where no row was measured."""
+    return statistic(samples) if _measured(samples).any() else float("nan")
+
+
 def _blocks(n: int) -> Iterator[NDArray[np.int64]]:
     """Row numbers of resampled clips: whole blocks of BLOCK rows from anywhere, as many rows as there are."""
     random = np.random.default_rng(SEED)
@@ -97,6 +116,9 @@ def _interval(drawn: Sequence[float] | NDArray[np.float64]) -> Interval:
 
 
 def _p_of(drawn: NDArray[np.float64]) -> float:
-    """Two-sided, from how many resampled differences lie on either side of 0; 1 where nothing differs."""
-    below, above = int((drawn <= 0).sum()), int((drawn >= 0).sum())
+    """Two-sided, from how many resampled differences lie on either side of 0; 1 where nothing differs.
+
+    One that could not be measured counts for both sides.
+    """
+    below, above = int((~(drawn > 0)).sum()), int((~(drawn < 0)).sum())
     return min(1.0, 2 * (min(below, above) + 1) / (len(drawn) + 1))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from contract.evaluation import INCONCLUSIVE, Compared, Comparison, Evaluation
@@ -45,7 +45,8 @@ def table_of_evaluation(evaluation: Evaluation) -> RenderableType:
 def table_of_comparison(comparison: Comparison) -> RenderableType:
     """Every figure that both have, and who is better by it."""
     names = comparison.outputs
-    table = Table("", *names, "improvement", "winner", "", box=None, pad_edge=False)
+    heads = map(Text, ("", *names, "improvement", "winner", ""))  # names are no markup
+    table = Table(*map(Column, heads), box=None, pad_edge=False)
     for compared in comparison.comparison.values():
         if any(value is not None for value in compared.values.values()):
             style = "" if compared.winner == INCONCLUSIVE else "green"

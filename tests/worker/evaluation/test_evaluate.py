@@ -1,6 +1,7 @@
 """Real videos judged as a whole: verdicts, figures and comparisons that must come out right."""
 
 import json
+import threading
 import wave
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from contract.errors import BadRequest, NoFace
+from contract.errors import BadRequest, Cancelled, InputNotFound, NoFace
 from contract.job import JobOptions
 from contract.settings import Settings
 from producer.cli import app
@@ -16,7 +17,7 @@ from tests.worker.evaluation.copies import copied, halved, moved_right, with_blu
 from worker.evaluation.compare import Entry, compare
 from worker.evaluation.controls import moved, shuffled
 from worker.evaluation.evaluate import Evaluator
-from worker.evaluation.figures import evaluation_of
+from worker.evaluation.figures import evaluation_of, figures_of
 from worker.evaluation.metrics.base import Sound
 from worker.evaluation.pairs import read_pairs
 from worker.faces.track import FaceModels
@@ -273,6 +274,44 @@ def test_clips_with_their_own_audio_and_with_another_one_are_not_mixed(evaluator
         compare(entries, "one", evaluator, quiet)
 
 
+# --- within a job
+
+
+def test_it_shows_that_it_goes_on_before_the_first_frame_and_after_the_last_one(evaluator, made):
+    when = []
+    outputs = {"made": made}
+    judging = evaluator.judge(
+        SOURCE,
+        VOICE,
+        outputs,
+        JobOptions(),
+        lambda *_: when.append("frame"),
+        touch=lambda: when.append("sign"),
+    )
+    assert when[0] == "sign", "the audio is read, and the video's frames are counted"
+    when.clear()
+    figures_of(judging, judging.videos[0])
+    assert len(when) > 1000, "with each control and with each sample that is drawn"
+
+
+def test_a_job_that_is_cancelled_leaves_no_thread_no_decoder_and_no_file(evaluator, here, made, tmp_path):
+    def children():
+        return [
+            pid for each in Path("/proc/self/task").glob("*/children") for pid in each.read_text().split()
+        ]
+
+    def cancelled(doing, done, total):
+        if done == 3:
+            raise Cancelled("a person cancelled it")
+
+    before = sorted(children()), threading.active_count()
+    with pytest.raises(Cancelled):
+        Evaluator(here.model_copy(update={"scratch": tmp_path}), threads=1).judge(
+            SOURCE, VOICE, {"made": made}, JobOptions(), cancelled
+        )
+    assert (sorted(children()), threading.active_count()) == before and list(tmp_path.iterdir()) == []
+
+
 # --- bad input
 
 
@@ -351,14 +390,19 @@ def test_compare_takes_a_csv_of_many_clips(cli, made, late, tmp_path):
         ("source,audio,one,two\na,b,c,d,e", "line 2: a file for every column"),
         ("source,audio,one,two", "no line below its header"),
         ("source,audio,one,two\na,b,c,d", "not there: "),
-        ("source,audio,one,two,sync_mode\na,b,c,d,backwards", "sync_mode"),
+        ("source,audio,one,two,sync_mode\na,b,c,d,backwards", "line 2: sync_mode"),
+        ("source,audio,one,two,face\na,b,c,d,²", "line 2: face"),
+        ("source,audio,one,one\na,b,c,d", "several columns of one name: one"),
+        ("id,source,audio,one,two\nx,a,b,c,d\nx,e,f,g,h", "several clips of one id: x"),
+        ("id,source,audio,one,two\n2,a,b,c,d\n,e,f,g,h", "several clips of one id: 2"),
+        (b"source,audio,one,two\na,b,c,\xfcber.mp4", "no CSV in UTF-8"),
         ("", "at least two systems"),
     ],
 )
 def test_a_table_that_is_none_is_told_with_its_line(tmp_path, text, told):
     table = tmp_path / "pairs.csv"
-    table.write_text(text)
-    with pytest.raises(Exception, match=told):
+    table.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises((BadRequest, InputNotFound), match=told):
         read_pairs(table, JobOptions())
 
 

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from contract.errors import BadRequest
 from contract.figures import Figure, Figures, Sync
-from contract.job import Job, Source
+from contract.job import Job, JobOptions, Source
 from contract.manifest import Attempt, InputRecord, Manifest
 from producer.cli import app
 from worker.evaluation.compare import comparison_of
@@ -30,8 +30,9 @@ def figures(psnr, task="self audio", status="ok"):
 def write(tmp_path):
     """A row's manifest in a folder of results."""
 
-    def write(folder, row, evaluation, sha256="a" * 64):
-        job = Job(video=Source(uri="s3://b/v", etag="1"), audio=Source(uri="s3://b/a", etag="2"))
+    def write(folder, row, evaluation, sha256="a" * 64, **options):
+        pair = {"video": Source(uri="s3://b/v", etag="1"), "audio": Source(uri="s3://b/a", etag="2")}
+        job = Job(**pair, options=JobOptions(**options))
         record, now = InputRecord(uri="s3://b/v", bytes=1, sha256=sha256), datetime.now(UTC)
         manifest = Manifest(
             status="succeeded",
@@ -72,6 +73,26 @@ def test_over_many_clips_the_better_system_wins(batches):
     assert found.comparison["lse_c"].versus[0].reason == "not measured of both"
 
 
+def lagging(frames, found):
+    lag = Figure(
+        title="lip lag", value=frames, better="nearer 0", status="ok", n=100, about={"sync_found": found}
+    )
+    return figures(30).model_copy(update={"metrics": {"lip_lag": lag}})
+
+
+@pytest.mark.parametrize(
+    ("found", "winner"), [(True, "one"), (False, "inconclusive"), (None, "inconclusive")]
+)
+def test_by_an_offset_nobody_wins_where_no_sync_was_found(batches, write, found, winner):
+    for index in range(8):
+        write("one", f"clip-{index}", lagging(0, True))
+        write("two", f"clip-{index}", lagging(9, found))
+    lag = comparison_of(read_results(batches), "one", 0.0).comparison["lip_lag"]
+    assert lag.winner == winner
+    assert found or lag.versus[0].reason == "no sync was found in both"
+    assert lag.values == {"one": 0, "two": 9}
+
+
 def test_rows_that_only_one_has_take_no_part(batches, write):
     write("one", "more", figures(90))
     write("two", "without", None)
@@ -94,6 +115,38 @@ def test_rows_of_one_name_and_other_inputs_are_no_pair(batches, write):
     write("two", "clip-3", figures(30), sha256="b" * 64)
     with pytest.raises(BadRequest, match="row clip-3 is of another video or audio"):
         read_results(batches)
+
+
+@pytest.mark.parametrize("options", [{"start": 2.0}, {"end": 9.0}, {"face": "left"}, {"sync_mode": "loop"}])
+def test_rows_that_play_the_source_otherwise_are_no_pair(batches, write, options):
+    write("two", "clip-3", figures(30), **options)
+    with pytest.raises(BadRequest, match=r"row clip-3 .* plays it otherwise"):
+        read_results(batches)
+
+
+def test_rows_of_other_engines_are_a_pair(batches, write):
+    write("two", "clip-3", figures(30), engine="musetalk-v1", bbox_shift=3)
+    assert len(read_results(batches)) == 8
+
+
+def test_means_are_those_of_the_same_clips(batches, write):
+    write("two", "clip-0", figures(0, status="invalid"))
+    values = comparison_of(read_results(batches), "one", 0.0).comparison["mouth_psnr"].values
+    assert values == {"one": 34.0, "two": pytest.approx(35.2)}, "clip-0 has 30 dB of `one` alone"
+
+
+def test_what_only_one_system_has_is_shown_all_the_same(batches, write):
+    for index in range(8):
+        write("two", f"clip-{index}", figures(0, status="unavailable"))
+    values = comparison_of(read_results(batches), "one", 0.0).comparison["mouth_psnr"].values
+    assert values == {"one": 33.5, "two": None}
+
+
+def test_it_is_told_how_few_clips_have_a_figure_of_both(batches, write):
+    for index in range(5):
+        write("two", f"clip-{index}", figures(0, status="invalid"))
+    (versus,) = comparison_of(read_results(batches), "one", 0.0).comparison["mouth_psnr"].versus
+    assert versus.reason == "3 clips, and 6 are needed"
 
 
 def test_a_manifest_that_is_none_is_told(batches):

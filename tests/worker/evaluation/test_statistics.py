@@ -70,6 +70,38 @@ def test_a_video_against_itself_differs_by_nothing_at_all(random):
     assert (found.value, found.interval, found.p) == (0, (0, 0), 1.0)
 
 
+def test_a_value_of_one_frame_proves_nothing_however_long_the_clip_is(random):
+    one, other = smooth(random, 400), smooth(random, 400)
+    other[:] = np.nan
+    other[0] = one[0] + 5
+    found = difference_within(column(one), column(other), mean)
+    assert (found.interval, found.p, found.n) == (None, None, 1) and found.value == pytest.approx(5)
+    assert interval_within(column(other), mean) is None
+
+
+def test_only_frames_that_were_measured_of_both_are_compared(random):
+    hard = np.arange(400) >= 200
+    one = smooth(random, 400) + 5 * hard
+    found = difference_within(column(one), column(np.where(hard, np.nan, one)), mean)
+    assert (found.value, found.interval, found.p, found.n) == (0, (0, 0), 1.0, 200)
+
+
+def test_two_videos_that_never_show_the_face_together_have_nothing_to_compare(random):
+    values = smooth(random, 400)
+    first = np.arange(400) < 200
+    found = difference_within(
+        column(np.where(first, values, np.nan)), column(np.where(first, np.nan, values)), mean
+    )
+    assert np.isnan(found.value) and found.interval is None and found.p is None and found.n == 0
+
+
+def test_resampled_blocks_without_a_value_speak_for_neither_side(random):
+    values = np.full(5000, np.nan)
+    values[:110] = 1 + smooth(random, 110) / 10
+    found = difference_within(column(np.where(np.isfinite(values), 0.0, np.nan)), column(values), mean)
+    assert found.interval[0] > 0 and found.p > 0.01, "18 of 2000 blocks hold no frame with the face"
+
+
 def test_clips_need_to_be_six_before_anything_is_said_of_them():
     few = difference_over([0.5] * (FEWEST_CLIPS - 1))
     assert few.value == 0.5 and few.interval is None and few.p is None

@@ -8,15 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
+from contract.manifest import SyncCheck
 from worker.evaluation.metrics.base import Reading, Samples, Sound, View
 from worker.evaluation.metrics.quantities import LIP_CORRELATION, LIP_LAG
 from worker.evaluation.sync import Curve, check, loudness
+from worker.media.clock import FPS
 
 FARTHEST = 15
 """Frames, 0.6 s, as SyncNet searches."""
 FOUND_Z = 3.5
 """From so many standard deviations above the same clip's shifted audio on, sync is found. Shuffled audio of the measured
 clips stayed under 2.9, drawn mouths were above 4."""
+UNSURE_FRAMES = 5 * FPS
+"""With fewer, mouths that follow the audio to the letter may stay under FOUND_Z: nothing can be said of those."""
+
+_NEAREST_FIRST = np.array(sorted(range(-FARTHEST, FARTHEST + 1), key=abs))
 
 
 def correlation(pairs: Samples) -> float:
@@ -29,13 +35,13 @@ def correlation(pairs: Samples) -> float:
 
 
 def best_lag(rows: Samples) -> float:
-    """The shift at which column 0 follows the others best, of (n, 1 + 31)."""
+    """The shift at which column 0 follows the others best, of (n, 1 + 31); the smallest of equals."""
     there = rows[np.isfinite(rows[:, 0])]
     lips = there[:, 0] - there[:, 0].mean()
     sound = there[:, 1:] - there[:, 1:].mean(axis=0)
     spread = sound.std(axis=0)
     found = np.where(spread > 0, lips @ sound / np.where(spread > 0, spread, 1), 0)
-    return float(found.argmax() - FARTHEST)
+    return float(_NEAREST_FIRST[found[_NEAREST_FIRST + FARTHEST].argmax()])
 
 
 class LipsMeter:
@@ -64,9 +70,8 @@ class LipsMeter:
         rows = np.stack([lips, *(np.roll(loud, shift) for shift in range(-FARTHEST, FARTHEST + 1))], axis=1)
         rows = rows.astype(np.float64)
         pairs = rows[:, [0, 1 + FARTHEST + found.lag_frames]]
-        is_found = (found.z_score or 0.0) >= FOUND_Z
         about = {
-            "sync_found": is_found,
+            "sync_found": _is_found(found),
             "z_score": found.z_score,
             "shifted": found.shifted_correlation,
             "shifts": list(range(-FARTHEST, FARTHEST + 1)),
@@ -80,6 +85,13 @@ class LipsMeter:
                 float(found.lag_frames), found.frames, samples=rows, statistic=best_lag, about=about
             ),
         }
+
+
+def _is_found(found: SyncCheck) -> bool | None:
+    """Whether there is sync; None where the clip is too short to say that there is none."""
+    if (found.z_score or 0.0) >= FOUND_Z:
+        return True
+    return False if found.frames >= UNSURE_FRAMES else None
 
 
 class Lips:

@@ -29,6 +29,8 @@ SURE = 0.9
 """A face's least score (run_pipeline.py)."""
 SCALE = 0.25
 """The picture is shrunk to this before it is looked at (run_pipeline.py: facedet_scale)."""
+SMALLEST = 28
+"""Side of the searched picture, in pixels, from which on the deepest map holds anything."""
 _MEAN = (123.0, 117.0, 104.0)
 """Of red, green and blue."""
 _STEPS = (4, 8, 16, 32, 64, 128)
@@ -127,7 +129,9 @@ class S3fd:
         return cls(filled(S3fdNetwork, weights.path("s3fd", folder)).to(device), device)
 
     def detect(self, picture: Pixels) -> Boxes:
-        """All faces of (H, W, 3) uint8, RGB."""
+        """All faces of (H, W, 3) uint8, RGB; none of a picture that the network is too deep for."""
+        if round(min(picture.shape[:2]) * SCALE) < SMALLEST:
+            return np.zeros((0, 4))
         small = cv2.resize(picture, (0, 0), fx=SCALE, fy=SCALE, interpolation=cv2.INTER_LINEAR)
         centred = np.ascontiguousarray(np.subtract(small, _MEAN, dtype=np.float32).transpose(2, 0, 1))
         with judging():

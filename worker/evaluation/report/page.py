@@ -86,7 +86,7 @@ def _page(**parts: str) -> str:
 
 
 def _verdicts(evaluations: Mapping[str, Evaluation]) -> str:
-    """A line for each video: whether picture and sound go together."""
+    """A line for each video: whether picture and sound go together, and what its figures suffer from."""
     lines = []
     for name, each in evaluations.items():
         kind = {"in sync": "good", "unknown": "dim"}.get(each.sync.verdict, "bad")
@@ -96,6 +96,7 @@ def _verdicts(evaluations: Mapping[str, Evaluation]) -> str:
         lines.append(
             f"<p class='verdict'>{escape(name)}: <b class='{kind}'>{escape(each.sync.words)}</b>{by}</p>"
         )
+        lines += [f"<p class='bad'>{escape(name)}: {escape(told.message)}</p>" for told in each.warnings]
     return "".join(lines)
 
 
@@ -118,13 +119,14 @@ def _reels(shown: Shown, show: Show) -> list[Reel]:
     """The source and every output, small."""
     settings, entry = Settings.read(), shown.entry
     limits, sound = Limits.of(settings), read_audio(entry.audio, Limits.of(settings))
-    frames, wanted = next(iter(shown.evaluations.values())).frames, _wanted(shown)
+    frames, wanted = next(iter(shown.evaluations.values())).frames, _wanted(shown.evaluations)
     total, as_it_is = 1 + len(entry.outputs), JobOptions(sync_mode="freeze")
     show("players", 0, total)
-    reels = [reel(SOURCE, entry.source, frames, entry.options, sound, wanted, limits)]
+    all_wanted: set[int] = set().union(*wanted.values())
+    reels = [reel(SOURCE, entry.source, frames, entry.options, sound, all_wanted, limits)]
     for done, (name, path) in enumerate(entry.outputs.items(), 1):
         show("players", done, total)
-        reels.append(reel(name, path, frames, as_it_is, sound, wanted, limits))
+        reels.append(reel(name, path, frames, as_it_is, sound, wanted[name], limits))
     return reels
 
 
@@ -184,9 +186,12 @@ def _shift_curve(shown: Shown) -> str:
     return ""
 
 
-def _wanted(shown: Shown) -> set[int]:
-    figures = [figure for each in shown.evaluations.values() for figure in each.metrics.values()]
-    return {index for figure in figures for _, index in _chosen(figure)}
+def _wanted(evaluations: Mapping[str, Evaluation]) -> dict[str, set[int]]:
+    """The frames of each video that are shown: whole ones are kept, so no more than these."""
+    return {
+        name: {index for figure in found.metrics.values() for _, index in _chosen(figure)}
+        for name, found in evaluations.items()
+    }
 
 
 def _chosen(figure: Figure) -> list[tuple[str, int]]:

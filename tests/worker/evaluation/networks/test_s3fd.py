@@ -41,6 +41,12 @@ def test_where_nothing_looks_like_a_face_there_are_no_boxes(network, picture, mo
     assert S3fd(network, torch.device("cpu")).detect(picture).shape == (0, 4)
 
 
+@pytest.mark.parametrize("side", [2, 40, 108, 110, 112])
+def test_of_a_picture_of_any_size_there_is_an_answer(network, side):
+    for shape in ((side, 200, 3), (200, side, 3)):
+        assert S3fd(network, torch.device("cpu")).detect(np.zeros(shape, np.uint8)).shape[1] == 4
+
+
 def test_what_only_a_dropped_box_pushed_out_stays_out():
     boxes = np.array([[0.0, 0, 100, 100], [75, 0, 175, 100], [110, 0, 210, 100]])  # overlaps: 0.14, then 0.48
     scores = np.array([0.99, 0.98, 0.97], np.float32)
