@@ -1,5 +1,6 @@
 """The worker's processes, as Celery starts them."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -221,3 +222,14 @@ def test_only_a_failure_of_the_engine_or_a_defect_ends_the_process(here, deliver
     with pytest.raises(type(error)):
         child.perform(Ticket(delivery, "a", 1, datetime.now(UTC)), JobProgress(), Findings())
     assert child.is_spent is is_spent
+
+
+def test_a_workers_children_keep_their_memory_together_unless_a_person_says_otherwise(monkeypatch):
+    from worker.app import keep_memory_together
+
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    keep_memory_together()
+    assert os.environ["MALLOC_ARENA_MAX"] == "2"
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "4")
+    keep_memory_together()
+    assert os.environ["MALLOC_ARENA_MAX"] == "4"
