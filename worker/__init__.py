@@ -14,5 +14,5 @@ faces         find a face, follow it, say where its mouth is
 engines       draw the mouths
 evaluation    how good the result is; measuring: the same for a job whose row asks for it
 weights       the networks' files: which there are; fetch and verify
-cli, alone    `dubline render` and `dubline models`, without a queue
+cli, alone    `dubline render` and `dubline models`, without a queue; options: of a job, as people write them
 """

@@ -3,10 +3,9 @@
 import platform
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,11 +20,12 @@ from rich.progress import (
 from rich.table import Table
 
 from contract.checks import Check
-from contract.errors import BadRequest, ConfigurationError, DublineError
-from contract.job import EngineName, JobOptions, Landmarks, MaskSource, ParsingMode, SyncMode
+from contract.errors import ConfigurationError, DublineError
+from contract.job import EngineName, Landmarks, MaskSource, ParsingMode, SyncMode
 from contract.ledger import Progress as Now
 from contract.settings import EncoderChoice, Settings
 from worker import weights
+from worker.options import options_of
 from worker.weights import registry
 
 models = typer.Typer(
@@ -64,7 +64,7 @@ def render(
             f"`dubline render` needs the worker ({error}): pip install 'dubline[worker]'"
         ) from error
 
-    options = _options(
+    options = options_of(
         engine=engine,
         sync_mode=sync_mode,
         face=face,
@@ -179,17 +179,6 @@ def _gpu(engine: EngineName) -> Check:
     return Check(
         "GPU", None, f"no NVIDIA GPU is seen; on the CPU {engine} takes minutes for a second of video"
     )
-
-
-def _options(face: str, **others: Any) -> JobOptions:
-    try:
-        return JobOptions.model_validate({"face": int(face) if face.isdigit() else face, **others})
-    except ValidationError as error:
-        faults = (
-            (" ".join(map(str, each["loc"][:1])), each["msg"].removeprefix("Value error, "))
-            for each in error.errors()
-        )
-        raise BadRequest("; ".join(f"{name}: {fault}".strip(": ") for name, fault in faults)) from error
 
 
 def _codecs() -> Check:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -15,10 +16,13 @@ from contract.evaluation import Comparison
 from contract.figures import Figures
 from contract.job import JobOptions, SyncMode
 from contract.settings import Settings
+from worker.options import options_of
 
 if TYPE_CHECKING:
     from worker.evaluation.compare import Entry
 
+Show = Callable[[str, int, int], None]
+"""Told what is looked at, how many frames of it, and of how many."""
 SyncModeOption = Annotated[SyncMode, typer.Option(help="How the source was played where it was too short.")]
 FaceOption = Annotated[
     str, typer.Option(help="Whose mouth was redrawn: largest, left, right, or a number from the left.")
@@ -51,22 +55,17 @@ def evaluate(
         from worker.evaluation.compare import Entry  # heavy
         from worker.evaluation.evaluate import Evaluator
         from worker.evaluation.figures import evaluation_of
-        from worker.evaluation.pairs import checked_options
         from worker.evaluation.report import report_of_evaluation
         from worker.evaluation.table import table_of_evaluation
 
-    options = checked_options({"sync_mode": sync_mode, "face": face, "start": start, "end": end})
+    options = options_of(sync_mode=sync_mode, face=face, start=start, end=end)
     entry = Entry("", source, audio, {generated.name: generated}, options)
     with _bar() as show:
         evaluator = Evaluator(Settings.read(), cpu_count() or 1)
         judging = evaluator.judge(source, audio, entry.outputs, options, show, controls)
         found = evaluation_of(judging, judging.videos[0])
     Console(highlight=False).print(table_of_evaluation(found))
-    if json_path:
-        json_path.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    if html_path:
-        with _bar() as show:
-            html_path.write_text(report_of_evaluation(found, entry, show), encoding="utf-8", errors="replace")
+    _keep(found, json_path, html_path, lambda show: report_of_evaluation(found, entry, show))
     _be_strict(strict, [found])
 
 
@@ -105,7 +104,7 @@ def compare(
         from worker.evaluation.compare import Entry  # heavy
         from worker.evaluation.compare import compare as compared
         from worker.evaluation.evaluate import Evaluator
-        from worker.evaluation.pairs import checked_options, read_pairs
+        from worker.evaluation.pairs import read_pairs
         from worker.evaluation.report import report_of_comparison
         from worker.evaluation.table import table_of_comparison
 
@@ -114,7 +113,7 @@ def compare(
         _only("--results", pairs, source, audio, output)
         found = _of_results(results, baseline)
     else:
-        options = checked_options({"sync_mode": sync_mode, "face": face, "start": start, "end": end})
+        options = options_of(sync_mode=sync_mode, face=face, start=start, end=end)
         if pairs:
             _only("a CSV", source, audio, output)
         entries = read_pairs(pairs, options) if pairs else [_entry(source, audio, output or [], options)]
@@ -122,13 +121,7 @@ def compare(
         with _bar() as show:
             found = compared(entries, chosen, Evaluator(Settings.read(), cpu_count() or 1), show)
     Console(highlight=False).print(table_of_comparison(found))
-    if json_path:
-        json_path.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    if html_path:
-        with _bar() as show:
-            html_path.write_text(
-                report_of_comparison(found, entries, show), encoding="utf-8", errors="replace"
-            )
+    _keep(found, json_path, html_path, lambda show: report_of_comparison(found, entries, show))
     _be_strict(strict, [each for clip in found.clips for each in clip.evaluations.values()])
 
 
@@ -184,6 +177,17 @@ def _refuse_early(inputs: Sequence[Path], outputs: Sequence[Path | None]) -> Non
             raise ConfigurationError(f"there is no folder {output.parent} for {output.name}; make it first")
 
 
+def _keep(
+    found: BaseModel, json_path: Path | None, html_path: Path | None, report: Callable[[Show], str]
+) -> None:
+    """Write down what was found, and the report of it, where they are wanted."""
+    if json_path:
+        json_path.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    if html_path:
+        with _bar() as show:
+            html_path.write_text(report(show), encoding="utf-8", errors="replace")
+
+
 def _be_strict(strict: bool, found: Sequence[Figures]) -> None:
     lacking = sorted(
         {name for each in found for name, figure in each.metrics.items() if figure.status != "ok"}
@@ -204,7 +208,7 @@ def _needed() -> Iterator[None]:
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[str, int, int], None]]:
+def _bar() -> Iterator[Show]:
     """A bar of what is being looked at, how many frames of it, and of how many."""
     columns = (
         TextColumn("{task.description}", markup=False),

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from contract.errors import BadRequest, InputNotFound
 from contract.job import JobOptions
 from worker.evaluation.compare import Entry
+from worker.options import options_of
 
 NAMED = ("source", "audio")
 OPTIONS = ("sync_mode", "face", "start", "end")
@@ -48,20 +47,6 @@ def check_files(entries: Sequence[Entry]) -> None:
         raise InputNotFound(f"not there: {', '.join(missing)}")
 
 
-def checked_options(given: Mapping[str, Any]) -> JobOptions:
-    """Options as people write them.
-
-    Raises:
-        BadRequest: one of them is none.
-    """
-    face = str(given.get("face", "largest"))
-    try:
-        return JobOptions.model_validate({**given, "face": int(face) if face.isdecimal() else face})
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, each['loc'][:1]))}: {each['msg']}" for each in error.errors())
-        raise BadRequest(faults.strip(": ")) from error
-
-
 def _entries(path: Path, options: JobOptions) -> list[Entry]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
@@ -94,7 +79,7 @@ def _entry(
         raise BadRequest(f"{path.name}, line {line}: a file for every column is needed")
     own = {name: row[name] for name in OPTIONS if row.get(name)}
     try:
-        settled = checked_options({**options.model_dump(), **own}) if own else options
+        settled = options_of(**{**options.model_dump(), **own}) if own else options
     except BadRequest as error:
         raise BadRequest(f"{path.name}, line {line}: {error.message}") from error
     folder = path.parent
