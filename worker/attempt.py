@@ -10,7 +10,7 @@ from pathlib import Path
 
 from contract.errors import ConfigurationError, DublineError, InputRejected
 from contract.job import EngineName, JobOptions
-from contract.manifest import EngineRecord, Findings, WarningRecord
+from contract.manifest import EngineRecord, Findings, OutputRecord, WarningRecord
 from contract.settings import Settings
 from contract.storage import Storage
 from worker import weights
@@ -66,22 +66,19 @@ class Workshop:
                         self._evaluate((video.path, audio.path), output, job.options, progress, findings)
                 progress.enter("uploading")
                 with watch.stage("stage_out"):
-                    findings.output, curves_key = in_place(
-                        lambda: stage_out(
-                            self.storage,
-                            ticket.job_id,
-                            ticket.attempt_id,
-                            output,
-                            rendering.encoded,
-                            rendering.curves,
-                            progress,
-                        ),
-                        progress.touch,
-                    )
+                    findings.output, curves_key = self._upload(ticket, output, rendering, progress)
                 findings.sync_check = rendering.sync_check.model_copy(update={"curves_key": curves_key})
         finally:
             findings.timings = watch.seconds()
             findings.software = software()
+
+    def _upload(
+        self, ticket: Ticket, output: Path, rendering: Rendering, progress: JobProgress
+    ) -> tuple[OutputRecord, str]:
+        job, attempt, encoded, curves = ticket.job_id, ticket.attempt_id, rendering.encoded, rendering.curves
+        return in_place(
+            lambda: stage_out(self.storage, job, attempt, output, encoded, curves, progress), progress.touch
+        )
 
     @cached_property
     def _measure(self) -> Measure:
