@@ -38,18 +38,18 @@ class Versus(Boundary):
 
     output: str
     baseline: str
-    difference: float | None
+    difference: float | None = None
     """Of the values: output less baseline."""
-    gain: float | None
+    gain: float | None = None
     """The same, turned so that positive is better: of what should be near 1 or 0, how much nearer it came."""
-    gain_ci95: tuple[float, float] | None
-    p: float | None
+    gain_ci95: tuple[float, float] | None = None
+    p: float | None = None
     """Two-sided."""
-    p_holm: float | None
+    p_holm: float | None = None
     """Corrected for all figures of this pair."""
-    improvement_pct: float | None
+    improvement_pct: float | None = None
     """The gain in % of the baseline's value; None where that means nothing."""
-    verdict: Literal["better", "worse", "inconclusive"]
+    verdict: Literal["better", "worse", "inconclusive"] = "inconclusive"
     reason: str = ""
     """Why it is inconclusive."""
     n: int

@@ -9,11 +9,8 @@ Each video has its own thread and its own face models. A bounded number of frame
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-
-import cv2
-import numpy as np
 
 from contract.errors import NoFace
 from contract.job import FaceChoice, JobOptions
@@ -21,7 +18,7 @@ from contract.manifest import MediaFacts
 from worker.evaluation.metrics.base import View
 from worker.faces.face import Face
 from worker.faces.track import FaceModels, FaceTracker
-from worker.media.audio import Audio, read_audio
+from worker.media.audio import Audio
 from worker.media.frame import Frame
 from worker.media.limits import Limits
 from worker.media.source import VideoSource
@@ -86,7 +83,7 @@ class Clip:
 
     def _sized(self, stack: ExitStack, video: Path, source: VideoSource, frames: int) -> Iterator[Frame]:
         made = stack.enter_context(self._opened(video))
-        return (_fitted(frame, source.width, source.height) for frame in made.frames(frames, "freeze"))
+        return (frame.resized(source.width, source.height) for frame in made.frames(frames, "freeze"))
 
     def _follow(self, stack: ExitStack, frames: Iterator[Frame]) -> Iterator[Followed]:
         """The frames with their faces, from a thread of their own."""
@@ -95,35 +92,7 @@ class Clip:
         )
 
 
-def read_clip(
-    source: Path,
-    audio: Path,
-    options: JobOptions,
-    limits: Limits,
-    models: Callable[[], FaceModels],
-    touch: Callable[[], None] = lambda: None,
-) -> Clip:
-    """The clip with its audio read.
-
-    Raises:
-        InputRejected: the audio cannot be read.
-    """
-    return Clip(source, audio, read_audio(audio, limits, touch), options, limits, models, touch)
-
-
 def _followed(frames: Iterator[Frame], models: FaceModels, choose: FaceChoice) -> Iterator[Followed]:
     tracker = FaceTracker(models, choose, smooth=False)
     for frame in frames:
         yield frame, tracker.track(frame)
-
-
-def _fitted(frame: Frame, width: int, height: int) -> Frame:
-    """The frame in that size; itself where it has it."""
-    if (frame.width, frame.height) == (width, height):
-        return frame
-    size, half = (width, height), (width // 2, height // 2)
-    y, u, v = (
-        np.asarray(cv2.resize(plane, to, interpolation=cv2.INTER_AREA), np.uint8)
-        for plane, to in ((frame.y, size), (frame.u, half), (frame.v, half))
-    )
-    return replace(frame, y=y, u=u, v=v)

@@ -152,7 +152,8 @@ def _versus(seen: Sequence[Seen], quantity: Quantity, pair: tuple[str, str]) -> 
         if all(_tells(each.readings[name], quantity) for name in pair)
     ]
     if not both:
-        return _nothing(pair, "no sync was found in both" if quantity in OFFSETS else "not measured of both")
+        reason = "no sync was found in both" if quantity in OFFSETS else "not measured of both"
+        return Versus(output=output, baseline=baseline, reason=reason, n=0)
     gain = _within(*both[0], quantity.better) if len(seen) == 1 else _over(both, quantity.better)
     values = [(_value(one), _value(other)) for one, other in both]
     difference = float(np.mean([one - other for one, other in values]))
@@ -163,11 +164,9 @@ def _versus(seen: Sequence[Seen], quantity: Quantity, pair: tuple[str, str]) -> 
         gain=rounded(gain.value),
         gain_ci95=_finite(gain.interval),
         p=gain.p,
-        p_holm=None,
         improvement_pct=_improvement(
             gain.value, [other for _, other in values], quantity, _noise(seen, quantity)
         ),
-        verdict="inconclusive",
         n=gain.n,
     )
 
@@ -283,19 +282,3 @@ def _mean(seen: Sequence[Seen], quantity: Quantity, name: str) -> float | None:
 def _value(reading: Reading) -> float:
     assert reading.value is not None  # noqa: S101 - only readings with a value are compared
     return reading.value
-
-
-def _nothing(pair: tuple[str, str], reason: str) -> Versus:
-    return Versus(
-        output=pair[0],
-        baseline=pair[1],
-        difference=None,
-        gain=None,
-        gain_ci95=None,
-        p=None,
-        p_holm=None,
-        improvement_pct=None,
-        verdict="inconclusive",
-        reason=reason,
-        n=0,
-    )

@@ -9,7 +9,8 @@ figures.py makes figures of what was seen here; compare.py sets videos against e
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from contract.job import JobOptions
 from contract.manifest import MediaFacts
 from contract.settings import Settings
 from worker import weights
-from worker.evaluation.clip import Clip, read_clip
+from worker.evaluation.clip import Clip
 from worker.evaluation.floor import FloorWriter
-from worker.evaluation.metrics.base import Reading, Sound
+from worker.evaluation.metrics.base import Reading, Sound, View
 from worker.evaluation.own_audio import OwnAudio, own_audio
 from worker.evaluation.panel import Judge, Panel
 from worker.faces.track import FaceModels
@@ -28,6 +29,8 @@ from worker.media.audio import read_audio
 from worker.media.limits import Limits
 from worker.scratch import scratch_folder
 
+Views = tuple[View, ...]
+"""One frame of every video."""
 Show = Callable[[str, int, int], None]
 """Told what is done, how many frames of it, and of how many."""
 
@@ -41,6 +44,8 @@ class Judged:
     judge: Judge
     readings: Mapping[str, Reading]
     facts: MediaFacts
+    frames: int
+    """Of the video, of which no more were judged than all videos have."""
 
 
 @dataclass(frozen=True)
@@ -90,17 +95,24 @@ class Evaluator:
         """
         started = time.perf_counter()
         limits = Limits.of(self._settings)
-        clip = read_clip(source, audio, options, limits, self._models, touch)
+        clip = Clip(source, audio, read_audio(audio, limits, touch), options, limits, self._models, touch)
         own = own_audio(source, options, clip.sound, limits, touch)
-        frames = min(clip.frames_of(each) for each in videos.values())
+        lengths = {name: clip.frames_of(path) for name, path in videos.items()}
+        frames = min(lengths.values())
         sound = Sound(clip.sound.samples_16k, min(frames, clip.sound.frames))
         judges = {name: self._panel.judge() for name in videos}
         with scratch_folder(self._settings.scratch) as scratch:
             again = scratch / "floor.mp4"
-            self._see(clip, videos, judges, frames, again if has_controls else None, show)
+            writing = FloorWriter(again, clip.sound.fitted(frames), self._threads) if has_controls else None
+            with writing or nullcontext():
+                for views in self._shown(clip.views(list(videos.values()), frames), "judging", frames, show):
+                    for judge, view in zip(judges.values(), views, strict=True):
+                        judge.see(view)
+                    if writing:
+                        writing.write(views[0].source)
             floor = self._floor(clip, again, frames, sound, show) if has_controls else None
         seen = tuple(
-            Judged(name, path, judges[name], judges[name].readings(sound), clip.facts_of(path))
+            Judged(name, path, judges[name], judges[name].readings(sound), clip.facts_of(path), lengths[name])
             for name, path in videos.items()
         )
         return Judging(clip, self._panel, frames, sound, own, seen, floor, time.perf_counter() - started)
@@ -110,30 +122,18 @@ class Evaluator:
         limits = Limits.of(self._settings)
         return _task(own_audio(source, options, read_audio(audio, limits), limits))
 
-    def _see(
-        self,
-        clip: Clip,
-        videos: Mapping[str, Path],
-        judges: Mapping[str, Judge],
-        frames: int,
-        again: Path | None,
-        show: Show,
-    ) -> None:
-        """Every video by its judge, and the source encoded again on the way."""
-        with FloorWriter(again or Path(), clip.sound.fitted(frames), self._threads) as floor:
-            for done, views in enumerate(clip.views(list(videos.values()), frames), 1):
-                for judge, view in zip(judges.values(), views, strict=True):
-                    judge.see(view)
-                if again is not None:
-                    floor.write(views[0].source)
-                show("judging", done, frames)
-
     def _floor(self, clip: Clip, again: Path, frames: int, sound: Sound, show: Show) -> Judged:
         judge = self._panel.judge()
-        for done, (view,) in enumerate(clip.views([again], frames), 1):
+        for (view,) in self._shown(clip.views([again], frames), "controls", frames, show):
             judge.see(view)
-            show("controls", done, frames)
-        return Judged("floor", again, judge, judge.readings(sound), clip.facts_of(again))
+        return Judged("floor", again, judge, judge.readings(sound), clip.facts_of(again), frames)
+
+    @staticmethod
+    def _shown(seen: Iterable[Views], doing: str, frames: int, show: Show) -> Iterator[Views]:
+        """The same, and `show` is told of each."""
+        for done, views in enumerate(seen, 1):
+            yield views
+            show(doing, done, frames)
 
     def _models(self) -> FaceModels:
         return FaceModels.load(self._settings.weights, 1)

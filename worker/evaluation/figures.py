@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from contract.evaluation import Evaluation, Traces
-from contract.figures import BUDGET_FRAMES, Figure, Figures, Sync
+from contract.figures import BUDGET_FRAMES, Figure, Figures, Sync, Verdict
 from contract.manifest import InputRecord, MediaFacts, WarningRecord
 from worker import weights
 from worker.evaluation.controls import audio_controls, fault
@@ -20,7 +20,7 @@ from worker.evaluation.metrics.base import Quantity, Reading, Samples, Sound, go
 from worker.evaluation.metrics.lips import LipsMeter
 from worker.evaluation.metrics.quantities import QUANTITIES, SYNC
 from worker.evaluation.statistics import Interval, interval_within
-from worker.evaluation.sync import Curve, loudness
+from worker.evaluation.sync import Curve, curves, loudness
 from worker.media.clock import FPS
 
 Controls = Mapping[str, Mapping[str, Reading]]
@@ -96,9 +96,7 @@ def _heard(judging: Judging, video: Judged, sound: Sound) -> Mapping[str, Readin
 
 def _figure(judging: Judging, quantity: Quantity, video: Judged, controls: Controls) -> Figure:
     missing = _missing(judging, quantity)
-    reading = video.readings.get(quantity.name, Reading(None, 0, missing))
-    if missing:
-        reading = Reading(None, 0, missing)
+    reading = Reading(None, 0, missing) if missing else video.readings[quantity.name]
     if reading.value is not None and not math.isfinite(reading.value):
         reading = Reading(None, reading.n, "what was measured is no number", is_invalid=True)
     why = reading.reason or (fault(quantity.name, video.readings, controls) if controls else "")
@@ -195,8 +193,8 @@ def _sync(figures: Mapping[str, Figure]) -> Sync:
         frames = round(moved.value)
         if abs(frames) <= BUDGET_FRAMES:
             return Sync(verdict="in sync", offset_frames=frames, by=offset.name)
-        verdict = "audio early" if frames > 0 else "audio late"
-        return Sync(verdict=verdict, offset_frames=frames, by=offset.name)  # type: ignore[arg-type]
+        verdict: Verdict = "audio early" if frames > 0 else "audio late"
+        return Sync(verdict=verdict, offset_frames=frames, by=offset.name)
     reasons = "; ".join(figures[strength.name].reason or TOO_SHORT for strength, _ in SYNC)
     return Sync(verdict="unknown", reason=reasons)
 
@@ -215,30 +213,23 @@ def _warnings(judging: Judging, video: Judged) -> tuple[WarningRecord, ...]:
         found.append(
             ("other_rate", f"{facts.fps} frames a second were brought to 25: SyncNet's scores suffer")
         )
-    missing = clip.sound.frames - clip.frames_of(video.path)
+    missing = clip.sound.frames - video.frames
     if missing > LENGTH_FORGIVEN and clip.options.sync_mode != "cut":  # where it may end with the source
         found.append(("short", f"the video ends {missing / FPS:.2f} s before the audio"))
     return tuple(WarningRecord(code=code, message=message) for code, message in found)
 
 
 def _traces(judging: Judging, video: Judged) -> Traces:
-    frames = judging.frames
-    own = judging.floor or video
-    return Traces(
-        aperture=_listed(_lips(video)),
-        source_aperture=_listed(_lips(own)) if judging.floor else (),
-        loudness=tuple(round(float(each), 1) for each in loudness(judging.sound.samples, frames)),
-    )
+    loud = loudness(judging.sound.samples, judging.frames)
+    made = curves(_lips(video), loud)
+    recorded = curves(_lips(judging.floor), loud).aperture if judging.floor else ()
+    return Traces(aperture=made.aperture, source_aperture=recorded, loudness=made.loudness)
 
 
 def _lips(video: Judged) -> Curve:
     meter = video.judge.meters["lips"]
     assert isinstance(meter, LipsMeter)  # noqa: S101 - what that name stands for
     return meter.apertures
-
-
-def _listed(curve: Curve) -> tuple[float | None, ...]:
-    return tuple(round(float(each), 4) if np.isfinite(each) else None for each in curve)
 
 
 def _record(path: Path, facts: MediaFacts) -> InputRecord:

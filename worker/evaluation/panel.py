@@ -11,6 +11,9 @@ from worker import weights
 from worker.evaluation.metrics.base import Meter, Metric, Reading, Sound, View
 from worker.evaluation.metrics.quantities import GROUPS, Group
 
+PLAIN, NETWORKS = "evaluation", "evaluation,musetalk,upstream"
+"""Extras that metrics without networks want, and those with."""
+
 
 @dataclass
 class Judge:
@@ -81,7 +84,7 @@ def _load(group: Group, folder: Path, threads: int) -> Metric:
         module = import_module(f"worker.evaluation.metrics.{group.module}")
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"{error.name} is not installed; pip install 'dubline[evaluation,musetalk,upstream]'"
+            f"{error.name} is not installed; pip install 'dubline[{NETWORKS if group.weights else PLAIN}]'"
         ) from error
     loaded: Metric = module.load(folder, threads)
     return loaded

@@ -1,6 +1,6 @@
 """The one pixel format between decode and encode: 8-bit 4:2:0, BT.709, limited range, even size, upright."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -85,6 +85,15 @@ class Frame:
         u = _resized(self.u[half], size, cv2.INTER_LINEAR)
         v = _resized(self.v[half], size, cv2.INTER_LINEAR)
         return _rgb_from_planes(y, u, v)
+
+    def resized(self, width: int, height: int) -> "Frame":
+        """The same picture in that (even) size, its planes averaged; itself where it has it."""
+        if (self.width, self.height) == (width, height):
+            return self
+        size, half = (width, height), (width // 2, height // 2)
+        y = _resized(self.y, size, cv2.INTER_AREA)
+        u, v = (_resized(plane, half, cv2.INTER_AREA) for plane in (self.u, self.v))
+        return replace(self, y=y, u=u, v=v)
 
     def thumbnail(self, width: int, height: int) -> Pixels:
         """The whole frame shrunk to that size, (height, width, 3) uint8, RGB; aspect is the caller's affair."""

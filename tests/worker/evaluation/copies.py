@@ -51,15 +51,7 @@ def halved(path, target, frames):
         sound = read_audio(path, Limits()).fitted(frames)
         with VideoWriter(target, width, height, sound, threads=2) as writer:
             for frame in source.frames(frames, "freeze"):
-                y, u, v = (
-                    cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
-                    for plane, size in (
-                        (frame.y, (width, height)),
-                        (frame.u, (width // 2, height // 2)),
-                        (frame.v, (width // 2, height // 2)),
-                    )
-                )
-                writer.write(replace(frame, y=y, u=u, v=v))
+                writer.write(frame.resized(width, height))
             writer.cut()
             writer.close()
     return target

@@ -93,5 +93,5 @@ def test_a_still_has_no_rate_and_a_video_that_was_to_be_cut_may_be_short(fps, sy
         frames_of=lambda _: 60,
         options=JobOptions(sync_mode=sync_mode),
     )
-    video = SimpleNamespace(path=None, facts=facts)
+    video = SimpleNamespace(path=None, facts=facts, frames=60)
     assert [each.code for each in _warnings(SimpleNamespace(clip=clip), video)] == codes

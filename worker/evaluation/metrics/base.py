@@ -124,3 +124,13 @@ class Metric(Protocol):
 
     def meter(self) -> Meter:
         """For one video."""
+
+
+@dataclass
+class Plain:
+    """A metric without networks."""
+
+    quantities: tuple[Quantity, ...]
+    meter: Callable[[], Meter]
+    hears: bool = False
+    weights: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from worker.evaluation.crops import is_empty, luma, mouth_box
-from worker.evaluation.metrics.base import Reading, Sound, View, mean
+from worker.evaluation.metrics.base import Plain, Reading, Sound, View, mean
 from worker.evaluation.metrics.quantities import FACE_COVERAGE, FROZEN_SHARE
 
 STILL, MOVES = 0.25, 1.0
@@ -55,18 +55,6 @@ def _is_frozen(last: View, now: View) -> float:
     return float(made <= STILL) if recorded > MOVES else np.nan
 
 
-class Coverage:
-    """The metric."""
-
-    quantities = (FACE_COVERAGE, FROZEN_SHARE)
-    weights: tuple[str, ...] = ()
-    hears = False
-
-    def meter(self) -> CoverageMeter:
-        """For one video."""
-        return CoverageMeter()
-
-
-def load(folder: Path, threads: int) -> Coverage:
+def load(folder: Path, threads: int) -> Plain:
     """It needs no weights."""
-    return Coverage()
+    return Plain((FACE_COVERAGE, FROZEN_SHARE), CoverageMeter)

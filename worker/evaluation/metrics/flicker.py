@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from worker.evaluation.crops import is_empty, luma, mouth_box
-from worker.evaluation.metrics.base import Reading, Sound, View
+from worker.evaluation.metrics.base import Plain, Reading, Sound, View
 from worker.evaluation.metrics.quantities import FLICKER_RATIO
 from worker.evaluation.metrics.sharpness import ratio
 from worker.media.frame import Box, Frame
@@ -54,18 +54,6 @@ def _bend(frames: list[Frame], box: Box) -> float:
     return float(np.abs(then - 2 * now + last).mean())
 
 
-class Flicker:
-    """The metric."""
-
-    quantities = (FLICKER_RATIO,)
-    weights: tuple[str, ...] = ()
-    hears = False
-
-    def meter(self) -> FlickerMeter:
-        """For one video."""
-        return FlickerMeter()
-
-
-def load(folder: Path, threads: int) -> Flicker:
+def load(folder: Path, threads: int) -> Plain:
     """It needs no weights."""
-    return Flicker()
+    return Plain((FLICKER_RATIO,), FlickerMeter)

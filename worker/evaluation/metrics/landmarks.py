@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worker.evaluation.metrics.base import Reading, Sound, View, mean
+from worker.evaluation.metrics.base import Plain, Reading, Sound, View, mean
 from worker.evaluation.metrics.quantities import LANDMARK_DISTANCE
 from worker.faces.face import Face
 from worker.faces.mesh import LEFT_EYE_CORNER, RIGHT_EYE_CORNER
@@ -44,18 +44,6 @@ def _distance(one: Face | None, other: Face | None) -> float:
     return float(apart.mean()) / max(eyes, 1e-6)
 
 
-class LandmarkDistance:
-    """The metric."""
-
-    quantities = (LANDMARK_DISTANCE,)
-    weights: tuple[str, ...] = ()
-    hears = False
-
-    def meter(self) -> LandmarksMeter:
-        """For one video."""
-        return LandmarksMeter()
-
-
-def load(folder: Path, threads: int) -> LandmarkDistance:
+def load(folder: Path, threads: int) -> Plain:
     """It needs no weights."""
-    return LandmarkDistance()
+    return Plain((LANDMARK_DISTANCE,), LandmarksMeter)

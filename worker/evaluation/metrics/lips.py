@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from contract.manifest import SyncCheck
-from worker.evaluation.metrics.base import Reading, Samples, Sound, View
+from worker.evaluation.metrics.base import Plain, Reading, Samples, Sound, View
 from worker.evaluation.metrics.quantities import LIP_CORRELATION, LIP_LAG
 from worker.evaluation.sync import Curve, check, loudness
 from worker.media.clock import FPS
@@ -94,18 +94,6 @@ def _is_found(found: SyncCheck) -> bool | None:
     return False if found.frames >= UNSURE_FRAMES else None
 
 
-class Lips:
-    """The metric."""
-
-    quantities = (LIP_CORRELATION, LIP_LAG)
-    weights: tuple[str, ...] = ()
-    hears = True
-
-    def meter(self) -> LipsMeter:
-        """For one video."""
-        return LipsMeter()
-
-
-def load(folder: Path, threads: int) -> Lips:
+def load(folder: Path, threads: int) -> Plain:
     """It needs no weights."""
-    return Lips()
+    return Plain((LIP_CORRELATION, LIP_LAG), LipsMeter, hears=True)

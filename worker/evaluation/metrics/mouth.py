@@ -10,7 +10,7 @@ import numpy as np
 from skimage.metrics import structural_similarity
 
 from worker.evaluation.crops import luma, mouth_box
-from worker.evaluation.metrics.base import Reading, Samples, Sound, View, mean
+from worker.evaluation.metrics.base import Plain, Reading, Samples, Sound, View, mean
 from worker.evaluation.metrics.quantities import MOUTH_PSNR, MOUTH_SSIM
 
 PEAK = 255.0
@@ -64,18 +64,6 @@ class MouthMeter:
         return squares, float(structural_similarity(one, other, data_range=PEAK))
 
 
-class Mouth:
-    """The metric."""
-
-    quantities = (MOUTH_PSNR, MOUTH_SSIM)
-    weights: tuple[str, ...] = ()
-    hears = False
-
-    def meter(self) -> MouthMeter:
-        """For one video."""
-        return MouthMeter()
-
-
-def load(folder: Path, threads: int) -> Mouth:
+def load(folder: Path, threads: int) -> Plain:
     """It needs no weights."""
-    return Mouth()
+    return Plain((MOUTH_PSNR, MOUTH_SSIM), MouthMeter)

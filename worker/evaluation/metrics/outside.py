@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from worker.evaluation.crops import redrawn_box
-from worker.evaluation.metrics.base import Reading, Sound, View, mean
+from worker.evaluation.metrics.base import Plain, Reading, Sound, View, mean
 from worker.evaluation.metrics.quantities import OUTSIDE_ERROR
 
 
@@ -43,18 +43,6 @@ class OutsideMeter:
         return total / pixels if pixels else np.nan
 
 
-class Outside:
-    """The metric."""
-
-    quantities = (OUTSIDE_ERROR,)
-    weights: tuple[str, ...] = ()
-    hears = False
-
-    def meter(self) -> OutsideMeter:
-        """For one video."""
-        return OutsideMeter()
-
-
-def load(folder: Path, threads: int) -> Outside:
+def load(folder: Path, threads: int) -> Plain:
     """It needs no weights."""
-    return Outside()
+    return Plain((OUTSIDE_ERROR,), OutsideMeter)

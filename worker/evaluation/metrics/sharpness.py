@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from worker.evaluation.crops import is_empty, luma, mouth_box
-from worker.evaluation.metrics.base import Reading, Samples, Sound, View
+from worker.evaluation.metrics.base import Plain, Reading, Samples, Sound, View
 from worker.evaluation.metrics.quantities import SHARPNESS_RATIO
 from worker.media.frame import Box, Frame
 
@@ -53,18 +53,6 @@ def _sharpness(frame: Frame, box: Box) -> float:
     return np.nan if is_empty(box) else float(cv2.Laplacian(luma(frame, box), cv2.CV_32F).var())
 
 
-class Sharpness:
-    """The metric."""
-
-    quantities = (SHARPNESS_RATIO,)
-    weights: tuple[str, ...] = ()
-    hears = False
-
-    def meter(self) -> SharpnessMeter:
-        """For one video."""
-        return SharpnessMeter()
-
-
-def load(folder: Path, threads: int) -> Sharpness:
+def load(folder: Path, threads: int) -> Plain:
     """It needs no weights."""
-    return Sharpness()
+    return Plain((SHARPNESS_RATIO,), SharpnessMeter)

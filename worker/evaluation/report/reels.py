@@ -59,7 +59,7 @@ def reel(
             for frame in source.frames(frames, options.sync_mode):
                 if frame.index in wanted:
                     kept[frame.index] = frame
-                writer.write(_shrunk(frame, width, height))
+                writer.write(frame.resized(width, height))
             writer.cut()
             writer.close()
         return Reel(name, data_url("video/mp4", place.read_bytes()), kept)
@@ -89,14 +89,3 @@ def _small(width: int, height: int) -> tuple[int, int]:
     """Even, and TALLEST high at most."""
     scale = min(1.0, TALLEST / height)
     return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
-
-
-def _shrunk(frame: Frame, width: int, height: int) -> Frame:
-    if (frame.width, frame.height) == (width, height):
-        return frame
-    half = (width // 2, height // 2)
-    y, u, v = (
-        np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
-        for plane, size in ((frame.y, (width, height)), (frame.u, half), (frame.v, half))
-    )
-    return replace(frame, y=y, u=u, v=v)
