@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports unit chaos hostile dispatch lock debian clean
+.PHONY: help demo test lint types imports unit chaos hostile dispatch stack stack-test lock debian clean
 SEED ?= 1 2 3 4 5
 JOBS ?= 1000
 
@@ -45,6 +45,18 @@ lock:            ## write constraints.txt anew: the newest versions that pyproje
 
 debian:          # what tests need besides Python; elsewhere install it yourself, or the tests of the page are skipped
 	if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium openssl; fi
+
+stack: .env      ## the whole of Dubline in containers on this machine: build, start, wait until it is healthy
+	docker compose up --build --detach --wait --quiet-pull || { echo 'the stack did not start: the lines above say why; ports, passwords and sizes are set in .env' >&2; exit 1; }
+	@. ./.env; printf '\n%s\n' "page and API  http://127.0.0.1:$${API_PORT:-8080}" "Flower        http://127.0.0.1:$${FLOWER_PORT:-5555}   user dubline, password in .env" \
+	    "Grafana       http://127.0.0.1:$${GRAFANA_PORT:-3000}   user admin, password in .env" "first video   docker compose run --rm submit jobs.csv --wait"
+
+.env:
+	@umask 077 && $(PYTHON) -c 'import re, secrets, sys; sys.stdout.write(re.sub(r"(?m)^(\w+_(PASSWORD|KEY))=$$", lambda found: found[0] + secrets.token_hex(16), open(".env.example").read()))' > $@
+	@echo 'wrote .env with fresh passwords'
+
+stack-test: .venv/dev ## the stack from nothing on a Docker engine of its own, used, broken and healed; skipped loudly where none can be had
+	tests/stack/run.sh
 
 clean:           ## remove what make made
 	rm -rf .venv demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info build

@@ -122,6 +122,14 @@ def publish(app: Celery, delivery: Delivery, *, urgent: bool = False) -> None:
         raise BrokerUnavailable(f"Redis does not take messages: {error}; see DUBLINE_REDIS_URL") from error
 
 
+def answers(app: Celery, node: str, seconds: float = 5.0) -> bool:
+    """Whether the worker of that name answers a ping in time. No while Redis is away."""
+    try:
+        return bool(app.control.inspect(destination=[node], timeout=seconds).ping())
+    except (OperationalError, OSError):
+        return False
+
+
 def delivery_tag(request: Any) -> str:
     """The broker's own name of the delivery that a task runs for, from the task's `request`: what a beat renews."""
     return str(request.properties["delivery_tag"])

@@ -3,6 +3,7 @@
 import os
 import tomllib
 from base64 import b64decode
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -113,6 +114,10 @@ class Settings(BaseSettings):
     """Most that lies there, least recently used go first; 0 keeps nothing, here or in the bucket."""
     encoder: EncoderChoice = "auto"
     """auto: NVENC where it proves to work when the process sets up, else x264. Each gives its own bytes."""
+    require_gpu: bool = False
+    """A worker that sees no GPU ends at once, and does not work on its CPU for a GPU's price."""
+    gpu_locks: Path | None = None
+    """Folder that this machine's workers share: each takes one GPU there, and uses that alone. None: the first GPU."""
     threads: Annotated[int, Field(ge=1)] = 4
     """Threads of the encoder. Fixed, not the machine's: x264's bytes depend on it."""
 
@@ -127,6 +132,8 @@ class Settings(BaseSettings):
     """Requests of one key."""
     api_origins: Words = ()
     """Other web origins whose pages may call the API."""
+    api_trusted: Words = ()
+    """Addresses that count as this machine where there are no keys: of a container's gateway, say."""
     api_buckets: Words = ()
     """Buckets whose objects a key may name as inputs, beside what it uploads; without keys: any."""
 
@@ -149,6 +156,13 @@ class Settings(BaseSettings):
                 "sentinel://host:26379;sentinel://host2:26379/0?master=NAME, user and password percent-encoded"
             ) from None
         return url
+
+    @field_validator("api_trusted")
+    @classmethod
+    def _are_addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for each in addresses:
+            ip_address(each)
+        return addresses
 
     @field_validator("webhook_secret")
     @classmethod

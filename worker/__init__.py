@@ -1,7 +1,7 @@
 """From a job to a lip-synced video and its manifest. START HERE: render.py.
 
 app           the process that takes messages; child: the one that runs jobs; ahead: its engine, warm
-              before the first; tryout: whether it could run jobs; logs: what it says
+              before the first; tryout: whether it could run jobs; device: on which GPU; ping: does it answer; logs: what it says
 tasks         the life of one delivery; lease, progress: the job is ours while it moves; retry: what follows a failure; commit
 stopping      what happens on SIGTERM; preempt: EC2's notices that it will come; presence: who works, for those who look on
 attempt       one attempt at a job; stage: files in and out; scratch: their folder; stopwatch: seconds per stage

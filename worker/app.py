@@ -23,6 +23,7 @@ from contract.workers import Roster
 from worker import logs, weights
 from worker.ahead import mark_of
 from worker.child import Child
+from worker.device import take_gpu
 from worker.preempt import NoticePoller
 from worker.presence import Presence
 from worker.stopping import STOP_SIGNAL, GracePeriod
@@ -70,7 +71,8 @@ def refuse_early(**_: object) -> None:
     """
     logs.log_plainly()
     try:
-        try_out(settings.engine, settings.weights, settings.encoder)
+        take_gpu(settings.gpu_locks)
+        try_out(settings.engine, settings.weights, settings.encoder, require_gpu=settings.require_gpu)
         weights.provide(settings.engine, settings.weights)
         until_it_passes(Storage(settings).check)
     except DublineError as error:

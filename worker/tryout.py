@@ -11,17 +11,19 @@ from contract.job import EngineName
 from contract.settings import EncoderChoice
 
 
-def try_out(engine: EngineName, weights: Path, encoder: EncoderChoice = "auto") -> None:
+def try_out(
+    engine: EngineName, weights: Path, encoder: EncoderChoice = "auto", *, require_gpu: bool = False
+) -> None:
     """Return when all that jobs need was imported, and the codecs did their work; nothing of it stays in this process.
 
     Raises:
-        ConfigurationError: something is not installed, is broken, or ends the process that uses it; or the encoder
-            that is asked for does not work.
+        ConfigurationError: something is not installed, is broken, or ends the process that uses it; or the encoder or
+            the GPU that is asked for does not work.
     """
     spawned = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(max_workers=1, mp_context=spawned) as process:
-            process.submit(_try_out, engine, weights, encoder).result()
+            process.submit(_try_out, engine, weights, encoder, require_gpu).result()
     except BrokenProcessPool as error:
         raise ConfigurationError(
             f"importing what jobs of {engine} need ends the process; install dubline[worker] anew on this machine"
@@ -48,11 +50,14 @@ def import_all(engine: EngineName, weights: Path) -> None:
     ENGINES[engine](engine, weights)
 
 
-def _try_out(engine: EngineName, weights: Path, encoder: EncoderChoice) -> None:
+def _try_out(engine: EngineName, weights: Path, encoder: EncoderChoice, gpu: bool) -> None:
     import_all(engine, weights)
+    from worker.engines.gpu import require_gpu
     from worker.media.chosen import chosen
     from worker.media.trial import trial
 
     trial()
+    if gpu:
+        require_gpu()
     if encoder == "nvenc":  # of the other choices nothing can be wrong
         chosen(encoder)

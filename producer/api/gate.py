@@ -85,7 +85,8 @@ class Gate:
         """
         headers = Headers(scope=scope)
         if self._services.keyring.is_empty:
-            _refuse_strangers(scope, headers, self._services.settings.api_origins)
+            settings = self._services.settings
+            _refuse_strangers(scope, headers, settings.api_origins, settings.api_trusted)
             return None
         if scope["path"] in OPEN or scope["path"].startswith(OPEN_UNDER):
             return None
@@ -118,14 +119,14 @@ class Gate:
         self._services.figures.seconds.labels(address).observe(seconds)
 
 
-def _refuse_strangers(scope: Scope, headers: Headers, origins: Iterable[str]) -> None:
+def _refuse_strangers(scope: Scope, headers: Headers, origins: Iterable[str], trusted: Iterable[str]) -> None:
     """Return if somebody at this machine asks, and no page of elsewhere.
 
     Raises:
         RequestForbidden: it is somebody else.
     """
     client = scope.get("client")
-    if client and not is_loopback(client[0]):
+    if client and not is_loopback(client[0]) and client[0] not in trusted:
         raise RequestForbidden(
             "no keys are configured, so only this machine is served; make one by `dubline keys add`"
         )

@@ -31,7 +31,8 @@ def serve(settings: Settings, host: str, port: int, processes: int) -> None:
     Raises:
         ConfigurationError: without keys it would be open to others, or it cannot listen there.
     """
-    if not is_loopback(host) and Keyring(settings.api_keys).is_empty:
+    is_open = not is_loopback(host) and not settings.api_trusted
+    if is_open and Keyring(settings.api_keys).is_empty:
         raise ConfigurationError(
             f"without keys the API serves this machine alone, and {host} is open to others; "
             "set DUBLINE_API_KEYS to a file and make a key by `dubline keys add NAME`, or use --host 127.0.0.1"

@@ -36,6 +36,7 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_defaults(confi
         ("DUBLINE_REDIS_ULR", "redis://x", "DUBLINE_REDIS_ULR is not a setting"),
         ("DUBLINE_LEASE_SECONDS", "0", "DUBLINE_LEASE_SECONDS: Input should be greater than 0"),
         ("DUBLINE_ENGINE", "magic", "DUBLINE_ENGINE"),
+        ("DUBLINE_API_TRUSTED", "gateway", "DUBLINE_API_TRUSTED: 'gateway' does not appear to be an IPv4"),
         ("DUBLINE_CONFIG", "/nowhere.toml", "DUBLINE_CONFIG names /nowhere.toml, which is not a file"),
     ],
 )

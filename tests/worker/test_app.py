@@ -18,6 +18,7 @@ from contract.manifest import Findings, Manifest
 from contract.settings import Settings
 from producer.local import _environment
 from worker.child import Child
+from worker.engines.gpu import gpus_here
 from worker.media.chosen import prove
 from worker.media.encoder import nvenc
 from worker.progress import JobProgress
@@ -165,6 +166,14 @@ def test_a_worker_that_is_to_use_nvenc_and_cannot_refuses_to_start(tmp_path, wei
     told = done.stderr.splitlines()[-1]
     assert told.startswith(f"error [configuration]: NVENC does not work here: {found.fault}")
     assert "DUBLINE_ENCODER" in told
+
+
+@pytest.mark.skipif(bool(gpus_here()), reason="this machine has a GPU")
+def test_a_worker_that_must_have_a_gpu_and_sees_none_ends_with_what_to_do(weights_folder):
+    environment = _environment(Settings(weights=weights_folder, require_gpu=True))
+    done = subprocess.run(WORKER, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error [configuration]: no GPU is seen here")
 
 
 def test_what_jobs_need_is_imported_in_another_process(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from contract import broker, keys
-from contract.broker import make_app, publish
+from contract.broker import answers, make_app, publish
 from contract.settings import Settings
 from tests.brokers import CERTIFICATE
 from tests.worker.scripted import delivery, manifest_of, row, until
@@ -152,7 +152,9 @@ def test_a_worker_works_through_tls_as_a_user_of_the_acl_with_events_and_control
         worker(**there),
     ):
         until(lambda: manifest_of(storage, moving))
-        assert app.control.inspect(timeout=10).ping()
+        (node,) = app.control.inspect(timeout=10).ping()
+        assert answers(app, node, 10)
+        assert not answers(app, "another@nowhere", 1)
         until(lambda: "task-succeeded" in events)
     assert manifest_of(storage, moving).status == "succeeded"
     log = (tmp_path / "worker.log").read_text()

@@ -1,7 +1,14 @@
-"""The GPU that this process has in use, for people who look on."""
+"""The GPUs of this machine, and the one that this process has in use."""
 
+import importlib.util
 import sys
 from dataclasses import dataclass
+from pathlib import Path
+
+from contract.errors import ConfigurationError
+
+DEVICES = Path("/dev")
+"""Where the driver shows its GPUs: nvidia0, nvidia1, ..."""
 
 
 @dataclass(frozen=True)
@@ -11,6 +18,30 @@ class Gpu:
     name: str
     used_bytes: int
     total_bytes: int
+
+
+def gpus_here(devices: Path = DEVICES) -> list[int]:
+    """The numbers of the NVIDIA GPUs that this machine, or container, sees."""
+    return sorted(int(each.name.removeprefix("nvidia")) for each in devices.glob("nvidia[0-9]*"))
+
+
+def require_gpu() -> None:
+    """Return if networks can run on a GPU here. Imports torch, where it is installed.
+
+    Raises:
+        ConfigurationError: they cannot.
+    """
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        is_there = torch.cuda.is_available()
+    else:
+        is_there = bool(gpus_here())
+    if not is_there:
+        raise ConfigurationError(
+            "no GPU is seen here, and DUBLINE_REQUIRE_GPU asks for one; give this machine NVIDIA's driver, a container the "
+            "NVIDIA Container Toolkit and docker-compose.gpu.yml, or unset it to work on the CPU"
+        )
 
 
 def gpu_in_use() -> Gpu | None:

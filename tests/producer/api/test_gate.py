@@ -97,7 +97,14 @@ def test_without_keys_another_machine_is_not_served():
     scope = {"client": ("192.0.2.7", 1), "scheme": "http", "method": "GET", "path": "/batches"}
     headers = gate.Headers({"host": "localhost"})
     with pytest.raises(gate.RequestForbidden, match="only this machine"):
-        gate._refuse_strangers(scope, headers, ())
+        gate._refuse_strangers(scope, headers, (), ("192.0.2.8",))
+
+
+def test_without_keys_an_address_that_is_trusted_counts_as_this_machine_for_requests_to_its_names():
+    scope = {"client": ("192.0.2.7", 1), "scheme": "http", "method": "GET", "path": "/batches"}
+    gate._refuse_strangers(scope, gate.Headers({"host": "localhost"}), (), ("192.0.2.7",))
+    with pytest.raises(gate.RequestForbidden, match=r"not called 'evil\.example'"):
+        gate._refuse_strangers(scope, gate.Headers({"host": "evil.example"}), (), ("192.0.2.7",))
 
 
 def test_pages_of_the_origins_that_are_set_may_call_and_no_others(serve, settings):
