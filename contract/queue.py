@@ -32,8 +32,9 @@ class QueueFigures:
 class Queue:
     """Looks at the queue, and never takes anything."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._redis = connect(settings.redis_url.get_secret_value())
+    def __init__(self, settings: Settings, **bound: Any) -> None:
+        """`bound`: as `connect` takes it."""
+        self._redis = connect(settings.redis_url.get_secret_value(), **bound)
         self._prefix = f"{settings.namespace}:"
 
     def look(self) -> QueueFigures:

@@ -28,6 +28,7 @@ WEBHOOK_BYTES = range(24, 65)
 """As Standard Webhooks has them."""
 
 EncoderChoice = Literal["auto", "x264", "nvenc"]
+LogFormat = Literal["text", "json"]
 
 
 def _words(value: object) -> object:
@@ -140,6 +141,18 @@ class Settings(BaseSettings):
     # Webhooks
     webhook_secret: SecretStr | None = None
     """Signs what is posted, and lets receivers know it: whsec_ and 24 to 64 bytes in base64."""
+
+    # Seeing it run
+    metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    """Where a feeder, a watcher or a worker serves /metrics to Prometheus; None: nowhere. The API has its own."""
+    metrics_host: str = "127.0.0.1"
+    """The address that it listens on; in a container 0.0.0.0. Whoever reaches it reads figures, and no names."""
+    log_format: LogFormat = "text"
+    """json: one object a line, with batch, row, job and attempt where a line is about one."""
+    otlp_endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^/]+")] | None = None
+    """Of a collector of traces, as http://collector:4318; None: there are no traces."""
+    trace_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Of all rows so many are traced; every process picks the same ones."""
 
     # Flower
     flower_user: str = "dubline"

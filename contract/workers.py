@@ -87,8 +87,9 @@ class Worker:
 class Roster:
     """Who works. Every method raises `BrokerUnavailable` while Redis is away."""
 
-    def __init__(self, settings: Settings, keep_seconds: float = KEEP_SECONDS) -> None:
-        self._redis = connect(settings.redis_url.get_secret_value())
+    def __init__(self, settings: Settings, keep_seconds: float = KEEP_SECONDS, **bound: Any) -> None:
+        """`bound`: as `connect` takes it."""
+        self._redis = connect(settings.redis_url.get_secret_value(), **bound)
         self._prefix = f"{settings.namespace}:"
         self._keep = round(keep_seconds * 1000)
         self._announce = self._redis.register_script(_ANNOUNCE)

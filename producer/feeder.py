@@ -37,7 +37,9 @@ from contract.errors import (
 from contract.job import Delivery, Priority, Row
 from contract.ledger import STATE_OF, Ledger
 from contract.manifest import Manifest
+from contract.metrics import FeederMetrics, QueueMetrics
 from contract.outputs import publish_output
+from contract.scrape import exposed
 from contract.settings import Settings
 from contract.storage import Storage, StoredObject
 from contract.summary import Summary
@@ -120,6 +122,9 @@ class Feeder:
         self._canceller = Canceller(storage, ledger, self._threads)
         self._courier = Courier.of(settings, storage)
         self._outbox = Outbox(storage, self._courier.tell)
+        self.metrics = FeederMetrics(
+            open_batches=lambda: len(self._batches), taken_rows=lambda: len(self._window) + len(self._ended)
+        )
 
     def run(self, stop: threading.Event) -> None:
         """Step until told to stop, or until the only batch has ended; an outage is said once and waited for.
@@ -141,7 +146,9 @@ class Feeder:
                 if not waiting:
                     logger.warning("the feeder waits: %s", error)
                 waiting = True
+                self.metrics.step_failed(error.code)
             else:
+                self.metrics.stepped()
                 if waiting:
                     logger.info("the feeder goes on")
                 waiting = False
@@ -414,8 +421,10 @@ def serve(settings: Settings) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
     storage = Storage(settings)
-    until_it_passes(storage.check, stop)
-    Feeder(storage, Ledger(settings), make_app(settings), settings).run(stop)
+    feeder = Feeder(storage, Ledger(settings), make_app(settings), settings)
+    with exposed(settings, feeder.metrics.registry, QueueMetrics.of(settings)):
+        until_it_passes(storage.check, stop)
+        feeder.run(stop)
 
 
 def resume(settings: Settings, batch: str, stop: threading.Event | None = None) -> Summary | None:

@@ -195,6 +195,8 @@ class LocalStack:
     """None without Flower. The login is `settings.flower_user` and `settings.flower_password`."""
     api_url: str | None = None
     """Of the HTTP API and its page; None where it was not asked for, or its extra is not installed."""
+    metrics_urls: dict[str, str] = field(default_factory=dict)
+    """Of feeder, watcher and workers by their names, where the settings have a `metrics_port`: the first one's."""
     services: list[Service] = field(default_factory=list)
     _doorbell: int | None = None
     """The port that the embedded store tells of what is dropped."""
@@ -320,13 +322,24 @@ class LocalStack:
         if api:
             self._start_api(environment)
         if feeder:
-            self._run(self._python("feeder", environment, "producer.cli", "feeder"))
+            self._run(self._python("feeder", self._seen(environment, "feeder"), "producer.cli", "feeder"))
         if self.settings.drop:
             options = ["--doorbell", str(self._doorbell)] if self._doorbell else []
-            self._run(self._python("watch", environment, "producer.cli", "watch", *options))
+            self._run(
+                self._python("watch", self._seen(environment, "watch"), "producer.cli", "watch", *options)
+            )
         for number in range(1, workers + 1):
-            self._start_worker(f"worker{number}", environment)
+            name = f"worker{number}"
+            self._start_worker(name, self._seen(environment, name))
         self._await()
+
+    def _seen(self, environment: Mapping[str, str], name: str) -> Mapping[str, str]:
+        """The environment with a port for metrics of its own, where they are asked for: the next one."""
+        if self.settings.metrics_port is None:
+            return environment
+        port = self.settings.metrics_port + len(self.metrics_urls)
+        self.metrics_urls[name] = f"http://{LOOPBACK}:{port}/metrics"
+        return {**environment, f"{PREFIX}METRICS_PORT": str(port), f"{PREFIX}METRICS_HOST": LOOPBACK}
 
     def _start_flower(self, environment: Mapping[str, str]) -> None:
         (port,) = _free_ports(1)

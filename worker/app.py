@@ -8,14 +8,19 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
-from billiard import active_children
+from billiard import active_children, current_process
 from celery import Task, signals
 
 from contract.broker import TASK, delivery_tag, job_named, make_app
 from contract.errors import DublineError
+from contract.metrics import ScratchMetrics
+from contract.scrape import count_for_parent, counted_by_children, exposed
 from contract.settings import Settings
 from contract.storage import Storage
 from contract.waiting import until_it_passes
@@ -34,6 +39,7 @@ logger = logging.getLogger(__name__)
 settings = Settings.read()
 app = make_app(settings)
 roster = Roster(settings)
+exits = ExitStack()
 grace = GracePeriod(settings.grace_seconds, lambda: [each.pid for each in active_children()])
 
 
@@ -61,6 +67,19 @@ def keep_memory_together(**_: object) -> None:
     job was slower.
     """
     os.environ.setdefault("MALLOC_ARENA_MAX", "2")
+
+
+@signals.worker_init.connect
+def expose_metrics(**_: object) -> None:
+    """In the parent, which outlives what counts: its children."""
+    if settings.metrics_port is None:
+        return
+    folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="dubline-metrics-")))
+    sources = (counted_by_children(folder), ScratchMetrics(settings.scratch))
+    try:
+        exits.enter_context(exposed(settings, *sources))
+    except DublineError as error:
+        sys.exit(f"error [{error.code}]: {error.message}")
 
 
 @signals.worker_init.connect
@@ -101,6 +120,13 @@ def begin_unmarked(**_: object) -> None:
 
 
 @signals.worker_process_init.connect
+def begin_to_count(**_: object) -> None:
+    """In the child, before it makes its metrics."""
+    count_for_parent(current_process().index)
+    child().runner.metrics.child_begins()
+
+
+@signals.worker_process_init.connect
 def begin_child(**_: object) -> None:
     """In the child: listen for what the parent sends when the grace period is over, and be warm for the first job."""
     runs = child()
@@ -118,6 +144,7 @@ def be_seen(sender: str, **_: object) -> None:
 def leave_the_roster(sender: Any, **_: object) -> None:
     """In the parent, when its child is gone."""
     note(roster.leave, sender.hostname)
+    exits.close()
 
 
 def note(change: Callable[[str], None], name: str) -> None:

@@ -11,6 +11,7 @@ from contract.errors import DublineError, StoreUnavailable
 from contract.job import Delivery
 from contract.ledger import STATE_OF, Ledger
 from contract.manifest import Manifest, OutputRecord
+from contract.metrics import WorkerMetrics
 from contract.outputs import publish_output
 from contract.storage import Storage
 from worker.retry import in_place
@@ -19,11 +20,12 @@ logger = logging.getLogger(__name__)
 
 
 class Commit:
-    """Commits manifests, and announces what was committed."""
+    """Commits manifests, counts them, and announces what was committed."""
 
-    def __init__(self, storage: Storage, ledger: Ledger) -> None:
+    def __init__(self, storage: Storage, ledger: Ledger, metrics: WorkerMetrics) -> None:
         self._storage = storage
         self._ledger = ledger
+        self._metrics = metrics
 
     def standing(self, delivery: Delivery) -> bool:
         """Whether the job of a delivery has a result already; then it is announced for this row, too."""
@@ -47,6 +49,7 @@ class Commit:
         if standing == body:
             seconds = (manifest.attempt.ended - manifest.attempt.started).total_seconds()
             logger.info("%s after %.1f s", manifest.status, seconds)
+            self._metrics.job_ended(manifest)
         else:
             logger.warning("another attempt committed first; this one's result is dropped")
         self._announce(delivery, standing)

@@ -8,13 +8,14 @@ import logging
 import platform
 import sys
 import threading
+import time
 from importlib.metadata import version
 
 from contract.errors import DublineError
 from contract.livelog import LiveLog
 from contract.settings import Settings
 from contract.workers import Doing, Roster, WorkerRecord
-from worker.engines.gpu import gpu_in_use
+from worker.engines.gpu import Gpu, gpu_in_use
 from worker.tasks import AtHand, JobRunner
 
 logger = logging.getLogger(__name__)
@@ -51,9 +52,10 @@ class Presence:
 
     def tell(self) -> None:
         """Tell once."""
-        at_hand = self._runner.at_hand
+        at_hand, gpu = self._runner.at_hand, gpu_in_use()
+        self._show(at_hand, gpu)
         try:
-            self._announce(self._record(at_hand))
+            self._announce(self._record(at_hand, gpu))
             self._excerpts.pass_on(at_hand)
         except DublineError as error:
             if not self._is_away:
@@ -62,6 +64,17 @@ class Presence:
         else:
             self._is_away = False
 
+    def _show(self, at_hand: AtHand | None, gpu: Gpu | None) -> None:
+        """The same for Prometheus."""
+        metrics = self._runner.metrics
+        if at_hand:
+            progress = at_hand.progress
+            metrics.at_hand(progress.snapshot(), time.monotonic() - progress.changed)
+        else:
+            metrics.at_hand(None)
+        if gpu:
+            metrics.gpu(gpu.name, gpu.used_bytes, gpu.total_bytes, gpu.use_ratio)
+
     def _announce(self, record: WorkerRecord) -> None:
         if self._is_enrolled:
             self._roster.announce(record)
@@ -69,8 +82,7 @@ class Presence:
             self._roster.enrol(record)
             self._is_enrolled = True
 
-    def _record(self, at_hand: AtHand | None) -> WorkerRecord:
-        gpu = gpu_in_use()
+    def _record(self, at_hand: AtHand | None, gpu: Gpu | None) -> WorkerRecord:
         self._device = gpu.name if gpu else _device_of(at_hand) or self._device
         here = WorkerRecord(
             name=self._name,

@@ -27,6 +27,7 @@ from contract.errors import (
 from contract.job import Delivery
 from contract.ledger import Claim, Ledger
 from contract.manifest import Attempt, Cost, ErrorRecord, Findings, Manifest
+from contract.metrics import WorkerMetrics
 from contract.settings import Settings
 from contract.storage import Storage
 from worker.commit import Commit
@@ -106,7 +107,8 @@ class JobRunner:
         self._ledger = ledger
         self._perform = perform
         self._policy = RetryPolicy(settings)
-        self._commit = Commit(storage, ledger)
+        self.metrics = WorkerMetrics()
+        self._commit = Commit(storage, ledger, self.metrics)
         self._progress: JobProgress | None = None
         self.at_hand: AtHand | None = None
         self.is_stopping = False
@@ -202,6 +204,7 @@ class JobRunner:
                 heart.settle()
                 return self._end(case, refusal, heart.check_held)
             logger.info("attempt %d begins", ticket.number)
+            self.metrics.attempt_begins()
             self._perform(ticket, heart.progress, case.findings)
             heart.settle()
             heart.confirm()
@@ -217,6 +220,7 @@ class JobRunner:
 
     def _settle(self, case: _Case, error: DublineError, check: Callable[[], None]) -> Outcome:
         """What follows an attempt that ended in an error."""
+        self.metrics.attempt_failed(error.code)
         verdict = self._policy.verdict(error, case.ticket.claim)
         if verdict.action == "end":
             try:

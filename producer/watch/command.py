@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from contract.errors import BadRequest
+from contract.scrape import exposed
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.commands import FAILED, AsJson, tell
@@ -81,6 +82,7 @@ def _serve(watcher: Watcher, settings: Settings, interval: float, port: int | No
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, leave)
     with ExitStack() as exits:
+        exits.enter_context(exposed(settings, watcher.metrics.registry))
         if port is not None:
             logger.info("the doorbell is http://127.0.0.1:%d", exits.enter_context(answering(bell, port)))
         if queue:  # a long poll is not waited for at the end

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from contract import keys
 from contract.errors import InputChanged, InputRejected, NoPartner, TemporaryFailure
+from contract.metrics import WatchMetrics
 from contract.settings import Settings
 from contract.storage import Storage
 from producer.submit import name_batch
@@ -48,6 +49,7 @@ class Watcher:
         self._refused: dict[str, tuple[Report, datetime]] = {}
         """By id, and since when: nothing of it changes while the id is the same."""
         self._stop = threading.Event()
+        self.metrics = WatchMetrics()
 
     def run(self, stop: threading.Event, doorbell: Doorbell, seen: Callable[[Scan], None]) -> None:
         """Look until told to stop, at each interval and when it rings; an outage is said once and waited for.
@@ -63,6 +65,8 @@ class Watcher:
             unsettled = 0
             try:
                 scan = self.scan()
+                rows = [each.rows for each in scan.submitted]
+                self.metrics.looked(scan.objects, len(scan.singles), len(scan.refused), rows)
                 seen(scan)
                 doorbell.answered(heard)
                 unsettled = scan.unsettled
@@ -70,6 +74,7 @@ class Watcher:
                 if not waiting:
                     logger.warning("the watcher waits: %s", error)
                 waiting = True
+                self.metrics.look_failed(error.code)
             else:
                 if waiting:
                     logger.info("the watcher goes on")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -19,7 +20,7 @@ from contract import keys
 from contract.broker import LIMIT_MARGIN_SECONDS, PRIORITY_STEPS, QUEUE, make_app, publish
 from contract.cancel import CancelRequest
 from contract.connection import connect
-from contract.errors import InputRejected, NotFound, StoreRefused, StoreUnavailable
+from contract.errors import BrokerUnavailable, InputRejected, NotFound, StoreRefused, StoreUnavailable
 from contract.job import Delivery, Job, Row, Source
 from contract.ledger import STATE_OF, Ledger, Progress
 from contract.manifest import Attempt, Cost, Manifest, OutputRecord
@@ -29,8 +30,9 @@ from contract.webhook import BatchWebhook
 from producer import courier as courier_module
 from producer import feeder as feeder_module
 from producer.feeder import WINDOW_MARGIN, Feeder, resume
-from producer.local import _environment
+from producer.local import _environment, _free_ports
 from producer.requeue import requeue_rows
+from tests.figures import samples
 
 SHORT_LEASE = 0.05
 SUFFIXES = [f"\x06\x16{step}" if step else "" for step in PRIORITY_STEPS]
@@ -693,6 +695,43 @@ def test_a_feeder_that_starts_while_the_store_is_away_waits_and_may_be_stopped(s
         process.terminate()
         assert process.wait(20) == 0
     assert "the start waits: http://127.0.0.1:1 did not answer" in told
+
+
+# --- its metrics
+
+
+def test_a_feeder_tells_prometheus_of_its_batches_and_of_the_looks_that_failed(bench, monkeypatch):
+    bench.submit("batch", rows(3))
+    feeder, stop = bench.feeder(), threading.Event()
+    monkeypatch.setattr("producer.feeder.STEP_SECONDS", 0.01)
+    step, failing = feeder.step, [StoreUnavailable("away"), BrokerUnavailable("away")]
+
+    def step_twice_in_an_outage():
+        if failing:
+            raise failing.pop()
+        step()
+        stop.set()
+
+    monkeypatch.setattr(feeder, "step", step_twice_in_an_outage)
+    feeder.run(stop)
+    told = samples(feeder.metrics.registry)
+    assert (told["dubline_batches_open"], told["dubline_rows_taken"]) == (1, 3)
+    for code in ("store_unavailable", "broker_unavailable"):
+        assert told[f'dubline_feeder_step_failures_total{{code="{code}"}}'] == 1
+    assert time.time() - told["dubline_feeder_step_timestamp_seconds"] < 600
+
+
+def test_a_feeder_serves_its_metrics_and_the_queues_also_while_the_store_is_away(settings):
+    (port,) = _free_ports(1)
+    away = settings.model_copy(update={"s3_endpoint": "http://127.0.0.1:1", "metrics_port": port})
+    with subprocess.Popen(FEEDER, env=_environment(away), stderr=subprocess.PIPE, text=True) as process:
+        process.stderr.readline()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        process.terminate()
+        assert process.wait(20) == 0
+    assert "dubline_redis_up 1.0" in text and 'dubline_queue_depth{priority="normal"} 0.0' in text
+    assert "dubline_feeder_step_timestamp_seconds 0.0" in text
 
 
 # --- one batch alone

@@ -451,3 +451,11 @@ def test_nothing_outlives_the_command(programs, tmp_path, number, code, flower):
         finally:
             command.kill()
     until(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_each_process_of_a_stack_gets_a_port_for_metrics_of_its_own_where_they_are_asked_for(tmp_path):
+    quiet, asked = LocalStack(tmp_path, Settings()), LocalStack(tmp_path, Settings(metrics_port=9108))
+    assert quiet._seen({}, "feeder") == {} and quiet.metrics_urls == {}
+    ports = [asked._seen({}, name)["DUBLINE_METRICS_PORT"] for name in ("feeder", "worker1", "worker2")]
+    assert ports == ["9108", "9109", "9110"]
+    assert asked.metrics_urls["worker1"] == "http://127.0.0.1:9109/metrics"

@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from contract.errors import ConfigurationError
 
@@ -18,6 +19,8 @@ class Gpu:
     name: str
     used_bytes: int
     total_bytes: int
+    use_ratio: float | None = None
+    """Share of the last moments in which it worked; None where NVML's Python package is not installed."""
 
 
 def gpus_here(devices: Path = DEVICES) -> list[int]:
@@ -51,6 +54,13 @@ def gpu_in_use() -> Gpu | None:
         return None
     try:
         free, total = torch.cuda.mem_get_info()
-        return Gpu(torch.cuda.get_device_name(), total - free, total)
+        return Gpu(torch.cuda.get_device_name(), total - free, total, _use(torch))
     except RuntimeError:  # after some errors of CUDA every call fails: the job says so, with its own words
+        return None
+
+
+def _use(torch: ModuleType) -> float | None:
+    try:
+        return float(torch.cuda.utilization()) / 100
+    except Exception:  # noqa: BLE001 - NVML's errors are a class of a package that may not be there
         return None

@@ -4,11 +4,12 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 
-from producer.local import _environment
+from producer.local import _environment, _free_ports
 
 
 @pytest.fixture
@@ -112,3 +113,25 @@ def test_the_watcher_looks_on_and_a_signal_ends_it_in_order(drop, settings, numb
         child.communicate()
     assert drop.ids() == ["clip01", "clip02"]
     assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_a_watcher_serves_what_it_saw(drop, settings):
+    (port,) = _free_ports(1)
+    drop.pair("clip01")
+    drop.put("half.mp4")
+    words = [sys.executable, "-m", "producer.cli", "watch", drop.folder.address()]
+    environment = _environment(settings.model_copy(update={"metrics_port": port}))
+    with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        while "rows submitted" not in (line := process.stderr.readline()):
+            assert line
+        deadline = time.monotonic() + 30
+        while "dubline_drop_rows_total 1.0" not in (text := read(port)):
+            assert time.monotonic() < deadline
+        process.terminate()
+        assert process.wait(20) == 0
+    assert "dubline_drop_objects 3.0" in text and "dubline_drop_singles 1.0" in text
+
+
+def read(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        return answer.read().decode()
