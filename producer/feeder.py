@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import get_args
 
@@ -24,6 +24,7 @@ from celery import Celery
 from pydantic import ValidationError
 
 from contract import keys
+from contract.backlog import Backlog, BacklogRecord
 from contract.broker import make_app, publish
 from contract.cancel import CancelRequest
 from contract.errors import (
@@ -44,6 +45,7 @@ from contract.settings import Settings
 from contract.storage import Storage, StoredObject
 from contract.summary import Summary
 from contract.waiting import until_it_passes
+from contract.workers import Roster
 from producer.cancelling import CancelledRow, Canceller
 from producer.courier import Courier
 from producer.openbatch import OpenBatch
@@ -106,9 +108,14 @@ class Feeder:
         self._only = only
         self._listed = f"{keys.BATCHES}{only}/" if only else keys.BATCHES
         self._currency = settings.currency
-        self._window_size = 2 * settings.fleet_size + WINDOW_MARGIN
+        self._fleet_size = settings.fleet_size
+        self._roster = Roster(settings)
+        self._backlog = Backlog(settings)
+        self._window_size = 0
         self._lost_after_seconds = LOST_AFTER_LEASES * settings.lease_seconds
         self._batches: dict[str, OpenBatch] = {}
+        self._submitted: dict[str, datetime] = {}
+        """When each open batch was, by the store's clock."""
         self._counted_at: dict[str, str | None] = {}
         """By summary: the version of the note on requeued rows that it was counted at."""
         self._turns = Turns()
@@ -173,11 +180,28 @@ class Feeder:
         self._ledger.ping()
         self._look_for_batches()
         self._offer(list(self._window))
+        self._fit_window()
         self._fill_window()
         self._end_cancelled()
         self._settle_ended()
         self._close_batches()
+        self._tell_backlog()
         self._sweep()
+
+    def _fit_window(self) -> None:
+        """Two jobs for each worker that is expected, or is there, if those are more: a fleet may grow beyond its setting."""
+        workers = max(self._fleet_size, len(self._roster.workers()))
+        self._window_size = 2 * workers + WINDOW_MARGIN
+
+    def _tell_backlog(self) -> None:
+        """What is still to be done, for a fleet; a feeder of one batch alone does not know it."""
+        if self._only is not None:
+            return
+        fed = [each for name, each in self._batches.items() if name not in self.aside]
+        settling = Counter(each.batch.name for each in self._ended)
+        rows = sum(max(each.left - settling[each.name], 0) for each in fed)
+        oldest = min((self._submitted[each.name] for each in fed), default=None)
+        self._backlog.tell(BacklogRecord(batches=len(fed), rows=rows, oldest=oldest))
 
     def _sweep(self) -> None:
         """Once an hour, some of what nobody needs any more; beside the feeding, which does not wait for it."""
@@ -200,6 +224,7 @@ class Feeder:
         for name in sorted(unended.keys() - self._batches.keys()):
             requeued = _etag(listed.get(keys.requeued(name)))
             self._batches[name] = OpenBatch(self._storage, name, unended[name], requeued)
+            self._submitted[name] = listed[keys.rows(name)].modified
             self._turns.join(self._batches[name])
             logger.info("batch %s is open", name)
         for batch in self._batches.values():
@@ -370,6 +395,7 @@ class Feeder:
 
     def _forget(self, name: str) -> None:
         batch = self._batches.pop(name)
+        self._submitted.pop(name, None)
         self._turns.leave(batch)
         self._window = [each for each in self._window if each.batch is not batch]
         self._cancelling = [each for each in self._cancelling if each.batch is not batch]

@@ -79,6 +79,14 @@ class OpenBatch:
             self._currency = manifest.cost.currency
 
     @property
+    def left(self) -> int:
+        """Rows that have not ended; known to the row once the rows are read, until then told by their mean length."""
+        if self.cancel is not None and self.cancel.rows is None:
+            return self._unended
+        ahead = max(self._cursors.values(), key=lambda each: each.read_bytes)
+        return max(ahead.rows - self._counts.total() + self._counts["reused"], self._unended)
+
+    @property
     def ended(self) -> bool:
         """No row is left, and none that was taken is still to end."""
         return not self._unended and all(each.is_at_end for each in self._cursors.values())
@@ -108,12 +116,21 @@ class _Cursor:
         self._key = keys.rows(batch)
         self._size_bytes = size_bytes
         self._priority = priority
-        self._read_bytes = 0
+        self.read_bytes = 0
+        self._read_rows = 0
         self._ahead: deque[Row] = deque()
 
     @property
     def is_at_end(self) -> bool:
-        return self._read_bytes >= self._size_bytes and not self._ahead
+        return self.read_bytes >= self._size_bytes and not self._ahead
+
+    @property
+    def rows(self) -> int:
+        """All rows of the batch, if those that were not read are as long as the others in the mean."""
+        if not self.read_bytes:
+            return 0
+        unread_bytes = max(self._size_bytes - self.read_bytes, 0)
+        return self._read_rows + round(unread_bytes * self._read_rows / self.read_bytes)
 
     def take(self) -> Row | None:
         if not self._ahead:
@@ -121,16 +138,17 @@ class _Cursor:
         return self._ahead.popleft() if self._ahead else None
 
     def _read_on(self) -> None:
-        if self._read_bytes >= self._size_bytes:
+        if self.read_bytes >= self._size_bytes:
             return
         skipped = 0
-        with closing(self._storage.lines(self._key, start=self._read_bytes)) as lines:
+        with closing(self._storage.lines(self._key, start=self.read_bytes)) as lines:
             for line in lines:
                 if _priority(line) == self._priority:
                     self._ahead.append(Row.model_validate_json(line))
                 else:
                     skipped += 1
-                self._read_bytes += len(line) + 1
+                self.read_bytes += len(line) + 1
+                self._read_rows += 1
                 if len(self._ahead) >= READ_ROWS or skipped >= SKIP_ROWS:
                     return
 

@@ -28,6 +28,7 @@ from contract.job import Delivery
 from contract.ledger import Claim, Ledger
 from contract.manifest import Attempt, Cost, ErrorRecord, Findings, Manifest
 from contract.metrics import WorkerMetrics
+from contract.pace import Pace
 from contract.settings import Settings
 from contract.storage import Storage
 from worker.commit import Commit
@@ -109,6 +110,7 @@ class JobRunner:
         self._policy = RetryPolicy(settings)
         self.metrics = WorkerMetrics()
         self._commit = Commit(storage, ledger, self.metrics)
+        self._pace = Pace(settings)
         self._progress: JobProgress | None = None
         self.at_hand: AtHand | None = None
         self.is_stopping = False
@@ -265,7 +267,15 @@ class JobRunner:
         logs = self._logs(case.ticket) if error else ()
         manifest = manifest.model_copy(update={"log_key": log_key, "logs": logs})
         self._commit.put(case.ticket.delivery, manifest, check)
+        self._note_pace(case.ticket.seconds)
         return "committed"
+
+    def _note_pace(self, seconds: float) -> None:
+        """For estimates alone: the job has ended, whether or not this is noted."""
+        try:
+            self._pace.note(seconds)
+        except DublineError as error:
+            logger.warning("what the job took counts in no estimate: %s", error)
 
     def _manifest(self, ticket: Ticket, findings: Findings, error: DublineError | None) -> Manifest:
         seconds = ticket.seconds

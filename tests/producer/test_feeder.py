@@ -17,6 +17,7 @@ import pytest
 from pydantic import SecretStr
 
 from contract import keys
+from contract.backlog import Backlog
 from contract.broker import LIMIT_MARGIN_SECONDS, PRIORITY_STEPS, QUEUE, make_app, publish
 from contract.cancel import CancelRequest
 from contract.connection import connect
@@ -27,6 +28,7 @@ from contract.manifest import Attempt, Cost, Manifest, OutputRecord
 from contract.storage import Storage
 from contract.summary import Summary
 from contract.webhook import BatchWebhook
+from contract.workers import Roster, WorkerRecord
 from producer import courier as courier_module
 from producer import feeder as feeder_module
 from producer.feeder import WINDOW_MARGIN, Feeder, resume
@@ -207,6 +209,74 @@ def test_what_ends_makes_room_for_the_next_until_all_have_ended(bench):
             bench.commit("batch", by_id[row])
         served += waiting
     assert sorted(served) == sorted(by_id)
+
+
+def test_the_window_grows_with_the_workers_that_are_there(bench):
+    roster = Roster(bench.settings)
+    for number in range(5):
+        roster.announce(WorkerRecord(name=f"worker@{number}", host="here"))
+    bench.submit("batch", rows(100))
+    feeder = bench.feeder(fleet_size=3)
+    feeder.step()
+    assert len(bench.queued()) == 2 * 5 + WINDOW_MARGIN
+    for number in range(5):
+        roster.leave(f"worker@{number}")
+    bench.lose_messages()
+    bench.end_all_that_is_queued()
+    feeder.step()
+    assert feeder._window_size == 2 * 3 + WINDOW_MARGIN
+
+
+# --- the backlog
+
+
+def test_a_fleet_is_told_how_many_rows_have_not_ended_of_how_many_batches(bench):
+    bench.submit("one", rows(40, "a"))
+    bench.submit("two", rows(7, "b"))
+    feeder = bench.feeder(fleet_size=2)
+    feeder.step()
+    seen = Backlog(bench.settings).look()
+    assert (seen.batches, seen.rows) == (2, 47)
+    assert seen.oldest == bench.storage.stat(keys.rows("one")).modified
+    bench.end_all_that_is_queued()
+    feeder.step()
+    assert Backlog(bench.settings).look().rows == 47 - len(bench.ended)
+
+
+def test_a_backlog_that_ended_is_none(bench):
+    bench.submit("one", rows(3))
+    feeder = bench.feeder()
+    feeder.step()
+    bench.end_all_that_is_queued()
+    feeder.step()
+    seen = Backlog(bench.settings).look()
+    assert (seen.batches, seen.rows, seen.oldest) == (0, 0, None)
+
+
+def test_of_a_batch_whose_rows_are_not_all_read_the_rest_is_told_by_their_length(bench, monkeypatch):
+    monkeypatch.setattr("producer.openbatch.READ_ROWS", 50)
+    bench.submit("long", rows(1000))
+    bench.feeder().step()
+    assert Backlog(bench.settings).look().rows == pytest.approx(1000, rel=0.05)
+
+
+def test_a_batch_that_is_cancelled_as_a_whole_is_no_backlog(bench):
+    bench.submit("one", rows(30))
+    feeder = bench.feeder()
+    feeder.step()
+    bench.storage.put(
+        keys.cancelled("one"), CancelRequest(asked=datetime.now(UTC)).model_dump_json().encode()
+    )
+    feeder.step()
+    feeder.step()
+    assert Backlog(bench.settings).look().rows == 0
+
+
+def test_a_feeder_of_one_batch_tells_no_backlog(bench, storage, settings):
+    bench.submit("one", rows(3))
+    with make_app(settings) as app:
+        Feeder(storage, Ledger(settings), app, settings, only="one").step()
+    assert Backlog(settings).look() is None
 
 
 def test_rows_that_wait_after_a_failure_take_no_place_in_the_window(bench):

@@ -23,6 +23,7 @@ from contract.errors import (
 from contract.job import Delivery, Job, Row, Source
 from contract.ledger import Ledger
 from contract.manifest import Manifest, OutputRecord
+from contract.pace import Pace
 from worker import retry
 from worker.tasks import JobRunner
 
@@ -509,6 +510,21 @@ def test_redis_being_away_for_a_whole_attempt_does_not_keep_its_result_from_bein
     settings, storage, delivery, manifest
 ):
     assert JobRunner(settings, storage, Gone(settings), succeed(storage)).run(delivery, "tag") == "committed"
+    assert manifest().status == "succeeded"
+
+
+def test_what_a_job_took_is_noted_when_it_has_ended_and_not_before(runner, settings, storage, delivery):
+    assert runner(fail(EngineFailed("a driver"))).run(delivery, "tag") == "released"
+    assert Pace(settings).look().jobs == 0
+    assert runner(succeed(storage)).run(delivery, "tag") == "committed"
+    assert Pace(settings).look().jobs == 1
+
+
+def test_a_pace_that_cannot_be_noted_changes_nothing_for_the_job(
+    settings, storage, ledger, delivery, manifest
+):
+    away = settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")})
+    assert JobRunner(away, storage, ledger, succeed(storage)).run(delivery, "tag") == "committed"
     assert manifest().status == "succeeded"
 
 
