@@ -103,11 +103,8 @@ class Stack:
         return self.manifests(batch)
 
     def manifests(self, batch):
-        done = self.compose("exec", "-T", "api", "dubline", "results", batch, "--to", f"/scratch/{batch}", "--json")
-        folder = f"/scratch/{batch}"
-        names = [Path(each["manifest"]).name for each in json.loads(done.stdout)["rows"]]
-        read = [self.compose("exec", "-T", "api", "cat", f"{folder}/{name}").stdout for name in names]
-        return [json.loads(each) for each in read]
+        jobs = [each["id"] for each in self.answer(f"/batches/{batch}")["items"]]
+        return [self.answer(f"/jobs/{job}/manifest") for job in jobs]
 
     def working(self):
         """Workers with a job, as `dubline status` shows them."""
