@@ -35,6 +35,7 @@ from contract.errors import (
     TemporaryFailure,
 )
 from contract.job import Delivery, Priority, Row
+from contract.journal import about
 from contract.ledger import STATE_OF, Ledger
 from contract.manifest import Manifest
 from contract.metrics import FeederMetrics, QueueMetrics
@@ -201,7 +202,7 @@ class Feeder:
             requeued = _etag(listed.get(keys.requeued(name)))
             self._batches[name] = OpenBatch(self._storage, name, unended[name], requeued)
             self._turns.join(self._batches[name])
-            logger.info("batch %s is open", name)
+            logger.info("batch %s is open", name, extra={"batch": name})
         for batch in self._batches.values():
             with self._setting_aside(batch):
                 self._heed(batch, listed.get(keys.cancelled(batch.name)))
@@ -329,7 +330,12 @@ class Feeder:
             else:
                 doubtful[each.batch.name] += 1
         for name, count in doubtful.items():
-            logger.warning("batch %s: %d jobs that the ledger calls ended have no manifest", name, count)
+            logger.warning(
+                "batch %s: %d jobs that the ledger calls ended have no manifest",
+                name,
+                count,
+                extra={"batch": name},
+            )
             self._forget(name)  # the next step opens it again, and reads it from the start
 
     def _publish_result(self, ended: _Ended) -> Manifest | None:
@@ -341,7 +347,9 @@ class Feeder:
             try:
                 publish_output(self._storage, ended.batch.name, ended.row, manifest)
             except InputNotFound as error:
-                logger.error("row %s of batch %s has lost its video: %s", ended.row, ended.batch.name, error)  # noqa: TRY400
+                lost, names = "row %s of batch %s has lost its video: %s", (ended.row, ended.batch.name)
+                with about(batch=ended.batch.name, row=ended.row, job=ended.job):
+                    logger.error(lost, *names, error)  # noqa: TRY400
             if ended.webhook_url:
                 self._outbox.row_ended(ended.batch.name, ended.row, manifest, ended.webhook_url)
             return manifest
@@ -358,7 +366,8 @@ class Feeder:
             yield
         except (InputRejected, ValidationError) as error:
             if batch.name not in self.aside:
-                logger.error("batch %s is set aside until the feeder starts anew: %s", batch.name, error)  # noqa: TRY400
+                with about(batch=batch.name):
+                    logger.error("batch %s is set aside until the feeder starts anew: %s", batch.name, error)  # noqa: TRY400
             self.aside[batch.name] = error
 
     def _leave_window(self, ended: Iterable[_Waiting]) -> None:
@@ -393,6 +402,7 @@ class Feeder:
                 summary.succeeded,
                 summary.failed,
                 summary.cancelled,
+                extra={"batch": batch.name},
             )
 
 

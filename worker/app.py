@@ -87,7 +87,7 @@ def refuse_early(**_: object) -> None:
 
     A store that is away is waited for.
     """
-    logs.log_plainly()
+    logs.begin(settings.log_format)
     try:
         try_out(settings.engine, settings.weights, settings.encoder)
         weights.provide(settings.engine, settings.weights)
@@ -156,4 +156,4 @@ def note(change: Callable[[str], None], name: str) -> None:
 @signals.setup_logging.connect
 def set_up_logging(**_: object) -> None:
     """In the parent and in its child."""
-    logs.log_plainly()
+    logs.begin(settings.log_format)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from contract import keys
+from contract import journal, keys
 from contract.errors import (
     BrokerUnavailable,
     Cancelled,
@@ -178,7 +178,7 @@ class JobRunner:
         seconds = self._settings.lease_seconds
         lease = Lease(self._ledger, ticket.job_id, ticket.attempt_id, seconds, delivery_tag, ticket.claim)
         limit = ticket.delivery.row.time_limit_seconds or self._settings.time_limit_seconds
-        with recorded() as log:
+        with journal.about(attempt=ticket.attempt_id), recorded() as log:
             case = _Case(ticket, Findings(), log)
             heart = Heartbeat(lease, limit, lambda reason: self._settle(case, reason, lambda: None))
             self._progress = heart.progress

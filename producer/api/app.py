@@ -1,7 +1,6 @@
 """The HTTP API put together: services, routes, errors, and the gate before them."""
 
 import asyncio
-import logging
 import signal
 import threading
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from contract.errors import DublineError
+from contract.journal import log_as
 from contract.settings import Settings
 from producer.api import about, batches, events, jobs, media, page
 from producer.api.desk import Desk
@@ -30,8 +30,9 @@ DESCRIPTION = "Lip-synced videos from pairs of a video and an audio. Answers car
 
 def app_of_environment() -> ASGIApp:
     """The app for a process that uvicorn starts."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    return guarded(make_api(Settings.read()))
+    settings = Settings.read()
+    log_as(settings.log_format)
+    return guarded(make_api(settings))
 
 
 def make_api(settings: Settings) -> FastAPI:

@@ -10,6 +10,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from contract.errors import ConfigurationError
+from contract.journal import log_as
 from contract.settings import Settings
 from producer.api.figures import MULTIPROCESS
 from producer.api.gate import is_loopback
@@ -36,7 +37,7 @@ def serve(settings: Settings, host: str, port: int, processes: int) -> None:
             f"without keys the API serves this machine alone, and {host} is open to others; "
             "set DUBLINE_API_KEYS to a file and make a key by `dubline keys add NAME`, or use --host 127.0.0.1"
         )
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_as(settings.log_format)
     config = _config(processes)
     with ExitStack() as exits:
         listening = exits.enter_context(_listen(host, port))

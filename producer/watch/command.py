@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from contract.errors import BadRequest
+from contract.journal import log_as
 from contract.scrape import exposed
 from contract.settings import Settings
 from contract.storage import Storage
@@ -49,8 +50,8 @@ def watch(
     A video and an audio of one name, a folder that holds one of each, or a CSV. NAME.json beside a pair holds options;
     what cannot be submitted gets NAME.error.json. Any number may run. With --once, exit code 1 says that something was refused.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings.read()
+    log_as(settings.log_format)
     storage = Storage(settings)
     watcher = Watcher(storage, settings, _folder(folder, interval, settings), archive=archive)
     if once:
