@@ -11,5 +11,6 @@ address, connection       where Redis is, and how every client of it connects
 broker, ledger            the queue, and who holds a job
 queue, workers, livelog   what lies in the queue, who works, and what running jobs log: for people who look on
 journal, metrics, scrape  how every process logs; what is counted, and how Prometheus gets it
+traces                    what happened to a row, as spans for OpenTelemetry
 settings, checks          what a process is told, and what `dubline doctor` asks; waiting: how it starts in an outage
 """

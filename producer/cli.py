@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from rich.console import Group
 from rich.text import Text
 
+from contract import traces
 from contract.journal import log_as
 from contract.ledger import Ledger
 from contract.settings import PREFIX, Settings
@@ -89,7 +90,7 @@ def submit(
         record = {**asdict(expected), "skipped": [asdict(fault) for fault in checked.faults]}
         tell(screen.estimate_text(expected, checked.faults), record, as_json)
         return
-    with UploadBar(checked, console) as bar:
+    with traces.traced(settings, "submit"), UploadBar(checked, console) as bar:
         submission = submit_checked(
             checked,
             storage,

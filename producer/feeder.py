@@ -23,7 +23,7 @@ from typing import get_args
 from celery import Celery
 from pydantic import ValidationError
 
-from contract import keys
+from contract import keys, traces
 from contract.broker import make_app, publish
 from contract.cancel import CancelRequest
 from contract.errors import (
@@ -285,7 +285,8 @@ class Feeder:
                 elif each.batch.name not in self.aside:
                     row = each.row.model_copy(update={"webhook_url": None})  # no worker's business
                     delivery = Delivery(batch=each.batch.name, row=row)
-                    publish(self._app, delivery, urgent=each.job in urgent)
+                    with traces.span("publish", each.batch.name, row.id):
+                        publish(self._app, delivery, urgent=each.job in urgent)
                 unsent.popleft()
         except TemporaryFailure:
             with suppress(BrokerUnavailable):  # then they are offered again when their time is over
@@ -432,7 +433,10 @@ def serve(settings: Settings) -> None:
         signal.signal(each, lambda *_: stop.set())
     storage = Storage(settings)
     feeder = Feeder(storage, Ledger(settings), make_app(settings), settings)
-    with exposed(settings, feeder.metrics.registry, QueueMetrics.of(settings)):
+    with (
+        traces.traced(settings, "feeder"),
+        exposed(settings, feeder.metrics.registry, QueueMetrics.of(settings)),
+    ):
         until_it_passes(storage.check, stop)
         feeder.run(stop)
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from contract import traces
 from contract.errors import BadRequest, BatchConflict
 from contract.journal import log_as
 from contract.ledger import Ledger
@@ -142,7 +143,8 @@ def resume(batch: BatchName, as_json: AsJson = False) -> None:
     log_as(settings.log_format)
     name = find_batch(Storage(settings), batch)
     try:
-        summary = feed_until_ended(settings, name)
+        with traces.traced(settings, "feeder"):
+            summary = feed_until_ended(settings, name)
     except KeyboardInterrupt:
         console_for(as_json).print(f"\nbatch {name} is fed from here no more; other feeders go on")
         raise

@@ -17,6 +17,7 @@ from typing import Any
 from billiard import active_children, current_process
 from celery import Task, signals
 
+from contract import traces
 from contract.broker import TASK, delivery_tag, job_named, make_app
 from contract.errors import DublineError
 from contract.metrics import ScratchMetrics
@@ -89,6 +90,7 @@ def refuse_early(**_: object) -> None:
     """
     logs.begin(settings.log_format)
     try:
+        traces.require(settings)
         try_out(settings.engine, settings.weights, settings.encoder)
         weights.provide(settings.engine, settings.weights)
         until_it_passes(Storage(settings).check)
@@ -122,6 +124,18 @@ def begin_to_count(**_: object) -> None:
     """In the child, before it makes its metrics."""
     count_for_parent(current_process().index)
     child().runner.metrics.child_begins()
+
+
+@signals.worker_process_init.connect
+def begin_to_trace(**_: object) -> None:
+    """In the child."""
+    traces.begin(settings, "worker")
+
+
+@signals.worker_process_shutdown.connect
+def end_traces(**_: object) -> None:
+    """In the child, when it ends by itself."""
+    traces.end()
 
 
 @signals.worker_process_init.connect

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+from contract import traces
 from contract.errors import DublineError
 from contract.journal import log_as
 from contract.settings import Settings
@@ -78,9 +79,11 @@ def guarded(api: FastAPI) -> ASGIApp:
 async def _lifespan(api: FastAPI) -> AsyncIterator[None]:
     services = api.state.desk.services
     _tell_when_stopped(services.stopping)
+    traces.begin(services.settings, "api")
     try:
         yield
     finally:
+        traces.end()
         services.stopping.set()
         services.close()
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from contract import traces
 from contract.errors import BadRequest
 from contract.journal import log_as
 from contract.scrape import exposed
@@ -54,13 +55,14 @@ def watch(
     log_as(settings.log_format)
     storage = Storage(settings)
     watcher = Watcher(storage, settings, _folder(folder, interval, settings), archive=archive)
-    if once:
+    with traces.traced(settings, "watch"):
+        if not once:
+            _serve(watcher, settings, interval, doorbell, as_json)
+            return
         scan = watcher.scan()
-        tell(scan_text(scan), record(scan), as_json)
-        if scan.refused:
-            raise typer.Exit(FAILED)
-        return
-    _serve(watcher, settings, interval, doorbell, as_json)
+    tell(scan_text(scan), record(scan), as_json)
+    if scan.refused:
+        raise typer.Exit(FAILED)
 
 
 def _folder(text: str | None, interval: float, settings: Settings) -> Folder:
