@@ -10,7 +10,8 @@ weburl, outside           URLs that strangers name: their shape, where they may 
 address, connection       where Redis is, and how every client of it connects
 broker, ledger            the queue, and who holds a job
 queue, workers, livelog   what lies in the queue, who works, and what running jobs log: for people who look on
-metrics, scrape           what is counted, and how Prometheus gets it
+journal, metrics, scrape  how every process logs; what is counted, and how Prometheus gets it
+traces                    what happened to a row, as spans for OpenTelemetry
 backlog, pace             what is still to be done, and how long jobs take: for whoever decides how many workers there be
 settings, checks          what a process is told, and what `dubline doctor` asks; waiting: how it starts in an outage
 """

@@ -1,6 +1,5 @@
 """`dubline`: submit a CSV, see where it stands, fetch what was made; and run it all on one machine."""
 
-import logging
 import shlex
 from contextlib import suppress
 from dataclasses import asdict
@@ -12,6 +11,8 @@ from pydantic import SecretStr
 from rich.console import Group
 from rich.text import Text
 
+from contract import traces
+from contract.journal import log_as
 from contract.ledger import Ledger
 from contract.settings import PREFIX, Settings
 from contract.storage import Storage
@@ -89,7 +90,7 @@ def submit(
         record = {**asdict(expected), "skipped": [asdict(fault) for fault in checked.faults]}
         tell(screen.estimate_text(expected, checked.faults), record, as_json)
         return
-    with UploadBar(checked, console) as bar:
+    with traces.traced(settings, "submit"), UploadBar(checked, console) as bar:
         submission = submit_checked(
             checked,
             storage,
@@ -238,8 +239,9 @@ def _addresses(stack: LocalStack) -> Text:
 @app.command()
 def feeder() -> None:
     """Keep the queue fed from the store; any number may run."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    serve(Settings.read())
+    settings = Settings.read()
+    log_as(settings.log_format)
+    serve(settings)
 
 
 @app.command()

@@ -23,7 +23,7 @@ from typing import get_args
 from celery import Celery
 from pydantic import ValidationError
 
-from contract import keys
+from contract import keys, traces
 from contract.backlog import Backlog, BacklogRecord
 from contract.broker import make_app, publish
 from contract.cancel import CancelRequest
@@ -36,6 +36,7 @@ from contract.errors import (
     TemporaryFailure,
 )
 from contract.job import Delivery, Priority, Row
+from contract.journal import about
 from contract.ledger import STATE_OF, Ledger
 from contract.manifest import Manifest
 from contract.metrics import FeederMetrics, QueueMetrics
@@ -226,7 +227,7 @@ class Feeder:
             self._batches[name] = OpenBatch(self._storage, name, unended[name], requeued)
             self._submitted[name] = listed[keys.rows(name)].modified
             self._turns.join(self._batches[name])
-            logger.info("batch %s is open", name)
+            logger.info("batch %s is open", name, extra={"batch": name})
         for batch in self._batches.values():
             with self._setting_aside(batch):
                 self._heed(batch, listed.get(keys.cancelled(batch.name)))
@@ -309,7 +310,8 @@ class Feeder:
                 elif each.batch.name not in self.aside:
                     row = each.row.model_copy(update={"webhook_url": None})  # no worker's business
                     delivery = Delivery(batch=each.batch.name, row=row)
-                    publish(self._app, delivery, urgent=each.job in urgent)
+                    with traces.span("publish", each.batch.name, row.id):
+                        publish(self._app, delivery, urgent=each.job in urgent)
                 unsent.popleft()
         except TemporaryFailure:
             with suppress(BrokerUnavailable):  # then they are offered again when their time is over
@@ -354,7 +356,12 @@ class Feeder:
             else:
                 doubtful[each.batch.name] += 1
         for name, count in doubtful.items():
-            logger.warning("batch %s: %d jobs that the ledger calls ended have no manifest", name, count)
+            logger.warning(
+                "batch %s: %d jobs that the ledger calls ended have no manifest",
+                name,
+                count,
+                extra={"batch": name},
+            )
             self._forget(name)  # the next step opens it again, and reads it from the start
 
     def _publish_result(self, ended: _Ended) -> Manifest | None:
@@ -366,7 +373,9 @@ class Feeder:
             try:
                 publish_output(self._storage, ended.batch.name, ended.row, manifest)
             except InputNotFound as error:
-                logger.error("row %s of batch %s has lost its video: %s", ended.row, ended.batch.name, error)  # noqa: TRY400
+                lost, names = "row %s of batch %s has lost its video: %s", (ended.row, ended.batch.name)
+                with about(batch=ended.batch.name, row=ended.row, job=ended.job):
+                    logger.error(lost, *names, error)  # noqa: TRY400
             if ended.webhook_url:
                 self._outbox.row_ended(ended.batch.name, ended.row, manifest, ended.webhook_url)
             return manifest
@@ -383,7 +392,8 @@ class Feeder:
             yield
         except (InputRejected, ValidationError) as error:
             if batch.name not in self.aside:
-                logger.error("batch %s is set aside until the feeder starts anew: %s", batch.name, error)  # noqa: TRY400
+                with about(batch=batch.name):
+                    logger.error("batch %s is set aside until the feeder starts anew: %s", batch.name, error)  # noqa: TRY400
             self.aside[batch.name] = error
 
     def _leave_window(self, ended: Iterable[_Waiting]) -> None:
@@ -419,6 +429,7 @@ class Feeder:
                 summary.succeeded,
                 summary.failed,
                 summary.cancelled,
+                extra={"batch": batch.name},
             )
 
 
@@ -448,7 +459,10 @@ def serve(settings: Settings) -> None:
         signal.signal(each, lambda *_: stop.set())
     storage = Storage(settings)
     feeder = Feeder(storage, Ledger(settings), make_app(settings), settings)
-    with exposed(settings, feeder.metrics.registry, QueueMetrics.of(settings)):
+    with (
+        traces.traced(settings, "feeder"),
+        exposed(settings, feeder.metrics.registry, QueueMetrics.of(settings)),
+    ):
         until_it_passes(storage.check, stop)
         feeder.run(stop)
 

@@ -363,7 +363,11 @@ class LocalStack:
         def awake() -> bool:
             return any(each.startswith(f"{name}@") for each in inspect.ping() or {})
 
-        argv = ["celery", "-A", "worker.app", "worker", "-n", f"{name}@%h", "-E", "--loglevel=INFO"]
+        celery = [
+            "celery",
+            *(["--quiet"] if self.settings.log_format == "json" else []),
+        ]  # its banner is no JSON
+        argv = [*celery, "-A", "worker.app", "worker", "-n", f"{name}@%h", "-E", "--loglevel=INFO"]
         quick = [
             "--without-gossip",
             "--without-mingle",

@@ -1,6 +1,5 @@
 """The commands that steer what was submitted: cancel, requeue, failed, show, logs, resume, sweep."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
@@ -10,7 +9,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from contract import traces
 from contract.errors import BadRequest, BatchConflict
+from contract.journal import log_as
 from contract.ledger import Ledger
 from contract.settings import Settings
 from contract.storage import Storage
@@ -139,10 +140,11 @@ def resume(batch: BatchName, as_json: AsJson = False) -> None:
     Beside any feeders or without one; workers must run. Exit code 0: every row has its video.
     """
     settings = Settings.read()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_as(settings.log_format)
     name = find_batch(Storage(settings), batch)
     try:
-        summary = feed_until_ended(settings, name)
+        with traces.traced(settings, "feeder"):
+            summary = feed_until_ended(settings, name)
     except KeyboardInterrupt:
         console_for(as_json).print(f"\nbatch {name} is fed from here no more; other feeders go on")
         raise

@@ -4,13 +4,14 @@ import hashlib
 import io
 import re
 import secrets
+import time
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract import keys
+from contract import keys, traces
 from contract.errors import BadRequest, BatchConflict, Fault
 from contract.job import ENGINES, Job, Row, Source
 from contract.storage import Storage
@@ -63,6 +64,7 @@ def submit(  # noqa: PLR0913 - one for each thing that may be asked for
         BatchConflict: a batch of that name holds other rows; nothing was uploaded.
         InputChanged: a local file changed on its way.
     """
+    began = time.time()
     refuse_faults(checked, skip_bad)
     _refuse_name(batch)
     files = hash_files(checked.files, advance)
@@ -78,6 +80,8 @@ def submit(  # noqa: PLR0913 - one for each thing that may be asked for
         storage.put(keys.webhook(batch), BatchWebhook(url=webhook).model_dump_json().encode())
     if not already and storage.put_if_absent(keys.rows(batch), rows, "application/jsonl") != rows:
         raise _conflict(batch)
+    if not already:
+        traces.submitted(batch, (pair.id for pair in checked.pairs), began)
     ends = _unhappy_ends(storage, rows) if look_back else Counter()
     return Submission(
         batch=batch,

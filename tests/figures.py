@@ -27,10 +27,11 @@ def all_families():
 
 
 def families(source):
-    """As Prometheus reads them."""
+    """As Prometheus reads them, without when each series began."""
     registry = CollectorRegistry()
     registry.register(source)
-    return list(text_string_to_metric_families(generate_latest(registry).decode()))
+    found = text_string_to_metric_families(generate_latest(registry).decode())
+    return [family for family in found if not family.name.endswith("_created")]
 
 
 def samples(source):

@@ -17,6 +17,7 @@ from typing import Any
 from billiard import active_children, current_process
 from celery import Task, signals
 
+from contract import traces
 from contract.broker import TASK, delivery_tag, job_named, make_app
 from contract.errors import DublineError
 from contract.metrics import ScratchMetrics
@@ -88,8 +89,9 @@ def refuse_early(**_: object) -> None:
 
     A store that is away is waited for.
     """
-    logs.log_plainly()
+    logs.begin(settings.log_format)
     try:
+        traces.require(settings)
         take_gpu(settings.gpu_locks)
         try_out(settings.engine, settings.weights, settings.encoder, require_gpu=settings.require_gpu)
         weights.provide(settings.engine, settings.weights)
@@ -127,6 +129,18 @@ def begin_to_count(**_: object) -> None:
 
 
 @signals.worker_process_init.connect
+def begin_to_trace(**_: object) -> None:
+    """In the child."""
+    traces.begin(settings, "worker")
+
+
+@signals.worker_process_shutdown.connect
+def end_traces(**_: object) -> None:
+    """In the child, when it ends by itself."""
+    traces.end()
+
+
+@signals.worker_process_init.connect
 def begin_child(**_: object) -> None:
     """In the child: listen for what the parent sends when the grace period is over, and be warm for the first job."""
     runs = child()
@@ -158,4 +172,4 @@ def note(change: Callable[[str], None], name: str) -> None:
 @signals.setup_logging.connect
 def set_up_logging(**_: object) -> None:
     """In the parent and in its child."""
-    logs.log_plainly()
+    logs.begin(settings.log_format)

@@ -8,6 +8,7 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
+from contract import traces
 from contract.errors import ConfigurationError, DublineError, InputRejected
 from contract.job import EngineName, JobOptions
 from contract.manifest import EngineRecord, Findings, OutputRecord, WarningRecord
@@ -70,6 +71,8 @@ class Workshop:
                 findings.sync_check = rendering.sync_check.model_copy(update={"curves_key": curves_key})
         finally:
             findings.timings = watch.seconds()
+            for each in watch.spells():
+                traces.passed(each.stage, each.began_ns, each.ended_ns, busy_seconds=each.seconds)
             findings.software = software()
 
     def _upload(

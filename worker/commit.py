@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pydantic import ValidationError
 
-from contract import keys
+from contract import keys, traces
 from contract.errors import DublineError, StoreUnavailable
 from contract.job import Delivery
 from contract.ledger import STATE_OF, Ledger
@@ -45,7 +45,8 @@ class Commit:
         key, body = keys.manifest(manifest.job_id), manifest.model_dump_json(indent=1).encode()
         if manifest.output:
             self._verify(manifest.output, check)
-        standing = in_place(lambda: self._storage.put_if_absent(key, body), check)
+        with traces.span("commit", status=manifest.status):
+            standing = in_place(lambda: self._storage.put_if_absent(key, body), check)
         if standing == body:
             seconds = (manifest.attempt.ended - manifest.attempt.started).total_seconds()
             logger.info("%s after %.1f s", manifest.status, seconds)

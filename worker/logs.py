@@ -5,49 +5,33 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from datetime import UTC, datetime
 from typing import TextIO
 
+from contract import journal
 from contract.job import Delivery
+from contract.settings import LogFormat
 
 LOG_LINES = 2000
 LOG_BYTES = 256 * 1024
 """So much of an attempt's log is kept: its end."""
-LINE_BYTES = 16 * 1024
-"""Longer messages are cut."""
 
 _AWAY = ("consumer: Connection to broker lost", "consumer: Cannot connect")
 _THERE = "Connected to"
 _ADVICE = "worker_cancel_long_running_tasks_on_connection_loss"
 """Celery's words for Redis being away, for its being there again, and its advice, at every loss, on what is decided here."""
 
-_at_hand: ContextVar[str] = ContextVar("_at_hand", default="-")
-
 
 @contextmanager
 def about(delivery: Delivery) -> Iterator[None]:
     """Name the delivery's batch, row and job in every line that is logged meanwhile in this context."""
     row = delivery.row
-    token = _at_hand.set(f"batch={delivery.batch} row={row.id} job={row.job.id[:12]}")
-    try:
+    with journal.about(batch=delivery.batch, row=row.id, job=row.job.id):
         yield
-    finally:
-        _at_hand.reset(token)
 
 
-def log_plainly(stream: TextIO | None = None) -> None:
+def begin(log_format: LogFormat, stream: TextIO | None = None) -> None:
     """Log from here on to the stream, standard error where there is none given."""
-    handler = logging.StreamHandler(stream)
-    handler.addFilter(_name_job)
-    handler.addFilter(OutageFilter())
-    line = "%(asctime)s %(levelname)s %(job)s %(name)s: %(message)s"
-    logging.basicConfig(level=logging.INFO, format=line, handlers=[handler])
-
-
-def _name_job(record: logging.LogRecord) -> bool:
-    record.job = _at_hand.get()
-    return True
+    journal.log_as(log_format, OutageFilter(), text=journal.TEXT_ABOUT, stream=stream)
 
 
 class OutageFilter(logging.Filter):
@@ -124,12 +108,4 @@ def recorded() -> Iterator[AttemptLog]:
 
 
 def _json_line(record: logging.LogRecord) -> bytes:
-    fields = {
-        "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-        "level": record.levelname,
-        "logger": record.name,
-        "message": record.getMessage()[:LINE_BYTES],
-    }
-    if record.exc_info:
-        fields["traceback"] = logging.Formatter().formatException(record.exc_info)[-LINE_BYTES:]
-    return json.dumps(fields, ensure_ascii=False).encode(errors="replace")
+    return json.dumps(journal.fields(record), ensure_ascii=False).encode(errors="replace")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from contract import keys
+from contract import journal, keys, traces
 from contract.errors import (
     BrokerUnavailable,
     Cancelled,
@@ -180,14 +180,26 @@ class JobRunner:
         seconds = self._settings.lease_seconds
         lease = Lease(self._ledger, ticket.job_id, ticket.attempt_id, seconds, delivery_tag, ticket.claim)
         limit = ticket.delivery.row.time_limit_seconds or self._settings.time_limit_seconds
-        with recorded() as log:
+        with self._about(ticket), recorded() as log:
             case = _Case(ticket, Findings(), log)
             heart = Heartbeat(lease, limit, lambda reason: self._settle(case, reason, lambda: None))
             self._progress = heart.progress
             if self.is_stopping:
                 self.stop()
             with heart, self._in_view(AtHand(ticket, case.findings, log, heart.progress)):
-                return self._run(case, heart)
+                outcome = self._run(case, heart)
+            traces.note(outcome=outcome)
+            return outcome
+
+    @contextmanager
+    def _about(self, ticket: Ticket) -> Iterator[None]:
+        """Name the attempt in every line of the log, and measure it as a part of its row's trace."""
+        batch, row, attempt = ticket.delivery.batch, ticket.delivery.row.id, ticket.attempt_id
+        spanning = traces.span(
+            "attempt", batch, row, job=ticket.job_id, attempt=attempt, number=ticket.number
+        )
+        with journal.about(attempt=attempt), spanning:
+            yield
 
     @contextmanager
     def _in_view(self, at_hand: AtHand) -> Iterator[None]:
@@ -235,6 +247,7 @@ class JobRunner:
     def _leave(self, case: _Case, error: DublineError, verdict: Verdict) -> Outcome:
         """Go without a result: the job is tried again, here or elsewhere."""
         ticket = case.ticket
+        traces.failed(error.code, error.message)
         if verdict.action == "stop":
             logger.warning("attempt %d stops: %s", ticket.number, error)
             self._put_log(case)
@@ -261,6 +274,7 @@ class JobRunner:
         """Commit the job's end: a success, or a failure that is final. Raises what `Commit.put` and `check` raise."""
         if error:
             logger.warning("the job ends [%s]: %s", error.code, error)
+            traces.failed(error.code, error.message)
         check()
         manifest = self._manifest(case.ticket, case.findings, error)
         log_key = self._put_log(case)

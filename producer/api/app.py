@@ -1,7 +1,6 @@
 """The HTTP API put together: services, routes, errors, and the gate before them."""
 
 import asyncio
-import logging
 import signal
 import threading
 from collections.abc import AsyncIterator
@@ -17,7 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+from contract import traces
 from contract.errors import DublineError
+from contract.journal import log_as
 from contract.settings import Settings
 from producer.api import about, batches, events, jobs, media, page
 from producer.api.desk import Desk
@@ -30,8 +31,9 @@ DESCRIPTION = "Lip-synced videos from pairs of a video and an audio. Answers car
 
 def app_of_environment() -> ASGIApp:
     """The app for a process that uvicorn starts."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    return guarded(make_api(Settings.read()))
+    settings = Settings.read()
+    log_as(settings.log_format)
+    return guarded(make_api(settings))
 
 
 def make_api(settings: Settings) -> FastAPI:
@@ -77,9 +79,11 @@ def guarded(api: FastAPI) -> ASGIApp:
 async def _lifespan(api: FastAPI) -> AsyncIterator[None]:
     services = api.state.desk.services
     _tell_when_stopped(services.stopping)
+    traces.begin(services.settings, "api")
     try:
         yield
     finally:
+        traces.end()
         services.stopping.set()
         services.close()
 

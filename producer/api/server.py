@@ -9,7 +9,9 @@ from contextlib import ExitStack, suppress
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from contract import traces
 from contract.errors import ConfigurationError
+from contract.journal import log_as
 from contract.settings import Settings
 from producer.api.figures import MULTIPROCESS
 from producer.api.gate import is_loopback
@@ -29,7 +31,7 @@ def serve(settings: Settings, host: str, port: int, processes: int) -> None:
     """Serve until SIGTERM or Ctrl-C; what is being answered then is answered first.
 
     Raises:
-        ConfigurationError: without keys it would be open to others, or it cannot listen there.
+        ConfigurationError: without keys it would be open to others, it cannot listen there, or traces cannot be sent.
     """
     is_open = not is_loopback(host) and not settings.api_trusted
     if is_open and Keyring(settings.api_keys).is_empty:
@@ -37,7 +39,8 @@ def serve(settings: Settings, host: str, port: int, processes: int) -> None:
             f"without keys the API serves this machine alone, and {host} is open to others; "
             "set DUBLINE_API_KEYS to a file and make a key by `dubline keys add NAME`, or use --host 127.0.0.1"
         )
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    traces.require(settings)
+    log_as(settings.log_format)
     config = _config(processes)
     with ExitStack() as exits:
         listening = exits.enter_context(_listen(host, port))

@@ -1,5 +1,6 @@
 """Rows that came by HTTP become a batch, by the same road as those of a CSV file."""
 
+import logging
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +20,8 @@ from producer.check import Checked, check_reading
 from producer.pairs import Reading, pairs_of
 from producer.submit import Submission, rows_of, submit
 from producer.table import COLUMNS, Record, read_table, unknown
+
+logger = logging.getLogger(__name__)
 
 JOB_DIGITS = 40
 """Of a job's id, in the name of the batch that holds it alone."""
@@ -45,7 +48,7 @@ class Submitter:
         (row,) = rows_of(checked, {}, owner=self._owner)
         batch = single_name(self._owner, row.job.id)
         try:
-            submit(checked, self._storage, batch=batch, owner=self._owner)
+            _say(submit(checked, self._storage, batch=batch, owner=self._owner), row.job.id)
         except (
             BatchConflict
         ):  # the same job under another name or priority: it stands as it was asked for first
@@ -80,7 +83,9 @@ class Submitter:
             told = webhook_of(webhook or "", self._settings)
         checked = self._check("batch", records)
         batch = owned(self._owner, name) if name else None
-        return submit(checked, self._storage, batch=batch, skip_bad=skip_bad, owner=self._owner, webhook=told)
+        done = submit(checked, self._storage, batch=batch, skip_bad=skip_bad, owner=self._owner, webhook=told)
+        _say(done)
+        return done
 
     def _check(self, name: str, records: Iterable[Record]) -> Checked:
         with _no_webhooks():
@@ -119,6 +124,13 @@ class Submitter:
             if each.address.startswith(ours)
         )
         return {address: match[1] for address, match in matches if match}
+
+
+def _say(done: Submission, job: str | None = None) -> None:
+    """Log a submission that is new."""
+    if not done.already:
+        named = {"batch": done.batch, **({"job": job} if job else {})}
+        logger.info("batch %s: %d rows submitted", done.batch, done.rows, extra=named)
 
 
 def single_name(owner: str | None, job: str) -> str:

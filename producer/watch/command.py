@@ -11,7 +11,9 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from contract import traces
 from contract.errors import BadRequest
+from contract.journal import log_as
 from contract.scrape import exposed
 from contract.settings import Settings
 from contract.storage import Storage
@@ -49,17 +51,18 @@ def watch(
     A video and an audio of one name, a folder that holds one of each, or a CSV. NAME.json beside a pair holds options;
     what cannot be submitted gets NAME.error.json. Any number may run. With --once, exit code 1 says that something was refused.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = Settings.read()
+    log_as(settings.log_format)
     storage = Storage(settings)
     watcher = Watcher(storage, settings, _folder(folder, interval, settings), archive=archive)
-    if once:
+    with traces.traced(settings, "watch"):
+        if not once:
+            _serve(watcher, settings, interval, doorbell, as_json)
+            return
         scan = watcher.scan()
-        tell(scan_text(scan), record(scan), as_json)
-        if scan.refused:
-            raise typer.Exit(FAILED)
-        return
-    _serve(watcher, settings, interval, doorbell, as_json)
+    tell(scan_text(scan), record(scan), as_json)
+    if scan.refused:
+        raise typer.Exit(FAILED)
 
 
 def _folder(text: str | None, interval: float, settings: Settings) -> Folder:

@@ -190,7 +190,11 @@ class Watcher:
         if submitted:
             look.scan.submitted.append(submitted)
             logger.info(
-                "batch %s: %d rows submitted from %s", submitted.batch, submitted.rows, look.scan.folder
+                "batch %s: %d rows submitted from %s",
+                submitted.batch,
+                submitted.rows,
+                look.scan.folder,
+                extra={"batch": submitted.batch},
             )
 
     def _forget(self, look: Look) -> None:

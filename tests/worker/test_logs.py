@@ -3,13 +3,17 @@
 import io
 import json
 import logging
+import os
+import re
+import signal
 import threading
 from contextvars import copy_context
 
 import pytest
 
 from contract.job import Delivery, Job, Row, Source
-from worker.logs import LOG_BYTES, LOG_LINES, about, log_plainly, recorded
+from tests.worker.scripted import row
+from worker.logs import LOG_BYTES, LOG_LINES, about, begin, recorded
 
 
 @pytest.fixture
@@ -18,7 +22,7 @@ def log(monkeypatch):
     root = logging.RootLogger(logging.WARNING)
     monkeypatch.setattr(logging, "root", root)
     stream = io.StringIO()
-    log_plainly(stream)
+    begin("text", stream)
     yield root, stream
 
 
@@ -134,3 +138,23 @@ def test_nothing_logged_is_nothing_kept(log):
     with recorded() as kept:
         pass
     assert kept.jsonl() == b""
+
+
+# --- as JSON
+
+
+def test_every_line_of_a_worker_is_an_object_celerys_own_too_and_a_jobs_lines_name_the_attempt(
+    worker, fed, begun, tmp_path
+):
+    with worker(log_format="json"), fed(row("moving-600"), lease_seconds=2):
+        os.kill(begun("moving-600").child, signal.SIGKILL)
+        begun("moving-600", number=2)
+    said = (tmp_path / "worker.log").read_text().splitlines()
+    told = [json.loads(line) for line in said if line.startswith("{")]
+    banner = [line for line in said if not line.startswith("{")]  # which `celery --quiet` leaves out
+    assert not [line for line in banner if re.search(r"DEBUG|INFO|WARNING|ERROR|Traceback|^  File", line)]
+    begins = next(each for each in told if each["message"] == "attempt 2 begins")
+    assert (begins["batch"], begins["row"]) == ("moving-600", "moving-600")
+    assert begins["job"] == row("moving-600").job.id and len(begins["attempt"]) == 16
+    assert any(each["logger"].startswith("celery.") for each in told)
+    assert any("traceback" in each for each in told), "Celery tells of the child that was killed"

@@ -124,3 +124,16 @@ def test_without_its_extra_the_command_says_what_to_install(dubline, monkeypatch
 def test_listing_the_commands_imports_no_web_framework():
     code = "import sys, producer.cli; assert not {'fastapi', 'starlette', 'uvicorn'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env=dict(os.environ))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_server_that_logs_for_machines_writes_objects_uvicorns_lines_too(
+    command, pair, tmp_path, processes
+):
+    server, url = command(f"--processes={processes}", log_format="json")
+    job = httpx2.post(f"{url}/generate", files=pair, trust_env=False).json()
+    server.terminate()
+    server.wait(60)
+    told = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [each["batch"] for each in told if each.get("job") == job["id"]]
+    assert any(each["logger"].startswith("uvicorn") for each in told)
