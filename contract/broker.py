@@ -1,6 +1,8 @@
 """The queue: Celery on Redis, one task, settings that were measured (reliability.md 4.4)."""
 
 import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
@@ -35,6 +37,8 @@ PRIORITY_STEPS = [_URGENT, *sorted(_PRIORITIES.values())]
 small window (`producer/feeder.py`), so that the low ones come to be the only ones in it, and are served."""
 LISTS: dict[str, int] = {"urgent": _URGENT, **dict(sorted(_PRIORITIES.items(), key=lambda each: each[1]))}
 """The step of each list by its name, first served first."""
+CONTROL_SECONDS = 2.0
+"""A worker's parent, which runs no job itself, answers within this time or is not there."""
 PUBLISHED = "published"
 """The header that says when a message was published, in seconds since 1970 by its publisher's clock."""
 
@@ -102,7 +106,7 @@ def publish(app: Celery, delivery: Delivery, *, urgent: bool = False) -> None:
         BrokerUnavailable: Redis is away; the message may or may not be out.
     """
     job, limit = delivery.row.job, delivery.row.time_limit_seconds
-    try:
+    with _translated():
         app.send_task(
             TASK,
             args=[delivery.model_dump(mode="json")],
@@ -114,6 +118,13 @@ def publish(app: Celery, delivery: Delivery, *, urgent: bool = False) -> None:
             headers={PUBLISHED: round(time.time(), 3), _JOB: job.id},
             retry=False,
         )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Celery's and kombu's exceptions as ours."""
+    try:
+        yield
     except (OperationalError, CeleryOperationalError) as error:
         if isinstance(error.__cause__, AuthenticationError):
             raise ConfigurationError(
@@ -122,12 +133,52 @@ def publish(app: Celery, delivery: Delivery, *, urgent: bool = False) -> None:
         raise BrokerUnavailable(f"Redis does not take messages: {error}; see DUBLINE_REDIS_URL") from error
 
 
-def answers(app: Celery, node: str, seconds: float = 5.0) -> bool:
-    """Whether the worker of that name answers a ping in time. No while Redis is away."""
-    try:
-        return bool(app.control.inspect(destination=[node], timeout=seconds).ping())
-    except (OperationalError, OSError):
-        return False
+class Control:
+    """Asks running workers whether they are there and what they hold, and tells them to take no more jobs.
+
+    A worker's name is Celery's: worker@host. Every method raises what `publish` does.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._app = make_app(settings)
+
+    def stop_consuming(self, names: Collection[str]) -> frozenset[str]:
+        """Have workers take no more messages, until they end; those that answered. It may be said again."""
+        if not names:
+            return frozenset()
+        with _translated():
+            replies = self._app.control.broadcast(
+                "cancel_consumer",
+                arguments={"queue": QUEUE},
+                destination=list(names),
+                reply=True,
+                timeout=CONTROL_SECONDS,
+                limit=len(names),
+            )
+        return frozenset(name for reply in replies or () for name, said in reply.items() if "ok" in said)
+
+    def answers(self, name: str) -> bool:
+        """Whether a worker answers a ping."""
+        with _translated():
+            return bool(
+                self._app.control.inspect(destination=[name], timeout=CONTROL_SECONDS, limit=1).ping()
+            )
+
+    def held(self, names: Collection[str]) -> Mapping[str, int]:
+        """Messages that each worker has taken and not acknowledged; a worker that does not answer is left out."""
+        if not names:
+            return {}
+        with _translated():
+            asking = self._app.control.inspect(
+                destination=list(names), timeout=CONTROL_SECONDS, limit=len(names)
+            )
+            at_work, reserved = asking.active() or {}, asking.reserved() or {}
+        # A message that waits for the child is reserved; one that a child has begun is active.
+        return {name: len(at_work[name]) + len(reserved[name]) for name in at_work.keys() & reserved.keys()}
+
+    def close(self) -> None:
+        """End the connections."""
+        self._app.close()
 
 
 def delivery_tag(request: Any) -> str:

@@ -32,6 +32,7 @@
     ├── TemporaryFailure          temporary_failure    not the input's fault: tried again
     │   ├── StoreUnavailable      store_unavailable    S3 is away, slow or throttling
     │   ├── BrokerUnavailable     broker_unavailable   Redis is away
+    │   ├── HostUnavailable       host_unavailable     the container engine of a host of workers is away
     │   ├── SourceUnavailable     source_unavailable   the server of a URL is away, slow or breaks off
     │   ├── Preempted             preempted            this worker is being stopped: another goes on
     │   ├── ResourceExhausted     resource_exhausted   memory of the worker
@@ -265,6 +266,12 @@ class BrokerUnavailable(TemporaryFailure):
     """Redis is away."""
 
     code = "broker_unavailable"
+
+
+class HostUnavailable(TemporaryFailure):
+    """The container engine of a host of workers is away, or does not serve."""
+
+    code = "host_unavailable"
 
 
 class SourceUnavailable(TemporaryFailure):

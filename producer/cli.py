@@ -28,6 +28,7 @@ from producer.demo import run_demo
 from producer.doctor import examine
 from producer.estimate import estimate
 from producer.feeder import serve
+from producer.fleet.cli import fleet
 from producer.follow import UploadBar, follow, follow_all, looks, scenes
 from producer.gallery.page import write_gallery
 from producer.local import LocalStack
@@ -242,6 +243,9 @@ def feeder() -> None:
     settings = Settings.read()
     log_as(settings.log_format)
     serve(settings)
+
+
+app.command()(fleet)
 
 
 @app.command()

@@ -6,15 +6,20 @@ Celery's parent answers, also while its child is at work; it is asked over the b
 import platform
 import sys
 
-from contract.broker import answers, make_app
+from contract.broker import Control
+from contract.errors import DublineError
 from contract.settings import Settings
 
 
 def main() -> None:
     """Ask the worker that the image's entry point starts."""
-    node = f"worker@{platform.node()}"
-    if not answers(make_app(Settings.read()), node):
-        sys.exit(f"{node} does not answer")
+    name = f"worker@{platform.node()}"
+    try:
+        is_there = Control(Settings.read()).answers(name)
+    except DublineError as error:
+        sys.exit(f"error [{error.code}]: {error.message}")
+    if not is_there:
+        sys.exit(f"{name} does not answer")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 import pytest
 
@@ -22,7 +22,11 @@ ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 PROJECT = "dubline-test"
 MEGABYTE = 10**6
-SIZES = {"dubline-producer:test": 250 * MEGABYTE, "dubline-worker:test": 800 * MEGABYTE, "dubline-s3:test": 350 * MEGABYTE}
+SIZES = {
+    "dubline-producer:test": 250 * MEGABYTE,
+    "dubline-worker:test": 800 * MEGABYTE,
+    "dubline-s3:test": 350 * MEGABYTE,
+}
 PORTS = ("API_PORT", "FLOWER_PORT", "S3_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
 SECRETS = ("REDIS_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY", "FLOWER_PASSWORD", "GRAFANA_PASSWORD")
 SERVICES = ("redis", "s3", "api", "feeder", "watcher", "worker", "flower", "prometheus")
@@ -154,7 +158,9 @@ def test_the_images_are_built_within_their_sizes_for_nobody_in_particular_and_wi
         assert image["Size"] <= limit, name
         assert config["User"] == "10001:10001"
         assert config["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
-        assert not [each for each in config["Env"] if any(word in each for word in ("PASSWORD", "SECRET", "KEY="))]
+        assert not [
+            each for each in config["Env"] if any(word in each for word in ("PASSWORD", "SECRET", "KEY="))
+        ]
     there = docker("run", "--rm", "--entrypoint", "ls", "dubline-worker:test", "/weights").stdout
     assert there == "", "weights are in a layer"
 
@@ -231,7 +237,9 @@ def test_strangers_on_the_network_need_a_key(stack):
 
 def test_prometheus_finds_every_process(stack):
     def up():
-        with urlopen(f"http://127.0.0.1:{stack.env['PROMETHEUS_PORT']}/api/v1/query?query=up", timeout=10) as answer:
+        with urlopen(
+            f"http://127.0.0.1:{stack.env['PROMETHEUS_PORT']}/api/v1/query?query=up", timeout=10
+        ) as answer:
             found = json.load(answer)["data"]["result"]
         return {each["metric"]["job"]: each["value"][1] for each in found}
 
@@ -329,6 +337,12 @@ def test_the_gpu_file_asks_for_devices_as_docker_wants_them(stack):
 def test_down_leaves_nothing(stack):
     stack.compose("--profile", "*", "down", "--volumes", "--timeout", "30")
     label = f"label=com.docker.compose.project={PROJECT}"
-    for kind, argv in {"containers": ("ps", "--all"), "volumes": ("volume", "ls"), "networks": ("network", "ls")}.items():
+    for kind, argv in {
+        "containers": ("ps", "--all"),
+        "volumes": ("volume", "ls"),
+        "networks": ("network", "ls"),
+    }.items():
         assert docker(*argv, "--quiet", "--filter", label).stdout == "", kind
-    assert not [each for each in docker("volume", "ls", "--quiet", "--filter", "dangling=true").stdout.split()]
+    assert not [
+        each for each in docker("volume", "ls", "--quiet", "--filter", "dangling=true").stdout.split()
+    ]
