@@ -1,6 +1,7 @@
 """One validated object. Read once, at the top of a process, from DUBLINE_* and a TOML file."""
 
 import os
+import sys
 import tomllib
 from base64 import b64decode
 from ipaddress import ip_address
@@ -52,6 +53,8 @@ class Settings(BaseSettings):
     # Store. Empty credentials mean AWS's own chain: environment, profile, instance role.
     s3_endpoint: str | None = None
     """None for AWS."""
+    s3_public_endpoint: str | None = None
+    """Where those find the store who are given an address of it, browsers above all; None: at `s3_endpoint`, too."""
     s3_region: str = "us-east-1"
     s3_bucket: str = "dubline"
     s3_access_key: SecretStr | None = None
@@ -226,6 +229,14 @@ class Settings(BaseSettings):
                 for each in error.errors()
             )
             raise ConfigurationError(f"settings are wrong: {faults}") from error
+
+    @classmethod
+    def read_or_exit(cls) -> Self:
+        """The same for a process that Celery's own command line starts: what is wrong is its last line, and it ends."""
+        try:
+            return cls.read()
+        except ConfigurationError as error:
+            sys.exit(f"error [{error.code}]: {error.message}")
 
     @property
     def price_per_second(self) -> float:

@@ -147,7 +147,10 @@ class Storage:
         self.bucket = settings.s3_bucket
         self._where = settings.s3_endpoint or "AWS S3"
         self._page_keys = settings.list_page_keys
-        self._client = _client(settings)
+        self._client = _client(settings, settings.s3_endpoint)
+        public = settings.s3_public_endpoint
+        self._signer = _client(settings, public) if public else self._client
+        """Signs addresses for others, which name the store as they reach it."""
 
     def get(self, address: str) -> bytes | None:
         """The object's content, or None where there is none."""
@@ -461,13 +464,13 @@ class Storage:
             "ResponseContentType": content_type,
         }
         with self._translated(address):
-            return self._client.generate_presigned_url("get_object", Params=how, ExpiresIn=seconds)
+            return self._signer.generate_presigned_url("get_object", Params=how, ExpiresIn=seconds)
 
     def url_to_write(self, key: str, seconds: int, size_bytes: int, content_type: str) -> str:
         """An address that lets anybody put so many bytes of that type there for a while. Asks nobody."""
         how = {**self._locate(key), "ContentLength": size_bytes, "ContentType": content_type}
         with self._translated(key):
-            return self._client.generate_presigned_url("put_object", Params=how, ExpiresIn=seconds)
+            return self._signer.generate_presigned_url("put_object", Params=how, ExpiresIn=seconds)
 
     def list(self, prefix: str, start_after: str = "") -> Iterator[StoredObject]:
         """The objects under a prefix of our bucket, or under an `s3://` one of any, in the order of their keys."""
@@ -611,10 +614,10 @@ class Storage:
         return StoreUnavailable(f"{self._where} failed for {address}: {code}")
 
 
-def _client(settings: Settings) -> "S3Client":
+def _client(settings: Settings, endpoint: str | None) -> "S3Client":
     secret = settings.s3_secret_key
     access = settings.s3_access_key
-    loopback = urlsplit(settings.s3_endpoint or "").hostname in {"127.0.0.1", "::1", "localhost"}
+    loopback = urlsplit(endpoint or "").hostname in {"127.0.0.1", "::1", "localhost"}
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 4},
         connect_timeout=5,
@@ -622,12 +625,12 @@ def _client(settings: Settings) -> "S3Client":
         max_pool_connections=64,
         proxies={} if loopback else None,  # a company's HTTP_PROXY does not reach this machine
         signature_version="s3v4",  # without it, addresses for others would carry the signature of 2006
-        s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
+        s3={"addressing_style": "path" if endpoint else "auto"},
     )
     try:
         return boto3.session.Session(botocore_session=_session()).client(
             "s3",
-            endpoint_url=settings.s3_endpoint,
+            endpoint_url=endpoint,
             region_name=settings.s3_region,
             aws_access_key_id=access.get_secret_value() if access else None,
             aws_secret_access_key=secret.get_secret_value() if secret else None,

@@ -3,4 +3,4 @@
 from contract.broker import make_app
 from contract.settings import Settings
 
-app = make_app(Settings.read())
+app = make_app(Settings.read_or_exit())

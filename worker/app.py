@@ -37,7 +37,9 @@ from worker.tryout import try_out
 
 logger = logging.getLogger(__name__)
 
-settings = Settings.read()
+MEMORY = "/dev/shm"  # noqa: S108 - the folder made in it has a name of its own
+
+settings = Settings.read_or_exit()
 app = make_app(settings)
 roster = Roster(settings)
 exits = ExitStack()
@@ -75,7 +77,9 @@ def expose_metrics(**_: object) -> None:
     """In the parent, which outlives what counts: its children."""
     if settings.metrics_port is None:
         return
-    folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="dubline-metrics-")))
+    # In memory where that can be: the files are mapped, and a page that a full disk cannot take kills who writes to it.
+    place = MEMORY if os.access(MEMORY, os.W_OK) else None
+    folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="dubline-metrics-", dir=place)))
     sources = (counted_by_children(folder), ScratchMetrics(settings.scratch))
     try:
         exits.enter_context(exposed(settings, *sources))

@@ -1,9 +1,12 @@
 """What is counted for Prometheus. Labels are addresses as they are declared, never what a client wrote."""
 
 import os
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 """Set before the library is imported, where several processes serve: each counts in files of this folder."""
@@ -12,7 +15,7 @@ NOWHERE = "none"
 """The address of what matched none."""
 
 
-class Figures:
+class Figures(Collector):
     """The counters of one process."""
 
     def __init__(self) -> None:
@@ -40,10 +43,17 @@ class Figures:
             multiprocess_mode="livesum",
         )
 
+    def collect(self) -> Iterable[Metric]:
+        """The figures of this process."""
+        return self._registry.collect()
+
     def text(self) -> bytes:
         """All figures, of all processes, as Prometheus reads them."""
-        if MULTIPROCESS not in os.environ:
-            return generate_latest(self._registry)
         together = CollectorRegistry()
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        together.register(of_all_processes() if MULTIPROCESS in os.environ else self)
         return generate_latest(together)
+
+
+def of_all_processes() -> Collector:
+    """The figures of all that count in the folder that `MULTIPROCESS` names."""
+    return MultiProcessCollector(None)  # type: ignore[no-untyped-call]

@@ -5,6 +5,7 @@ import os
 import socket
 import tempfile
 from contextlib import ExitStack, suppress
+from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -12,8 +13,10 @@ from uvicorn.supervisors import Multiprocess
 from contract import traces
 from contract.errors import ConfigurationError
 from contract.journal import log_as
+from contract.scrape import exposed
 from contract.settings import Settings
-from producer.api.figures import MULTIPROCESS
+from producer.api.app import guarded, make_api
+from producer.api.figures import MULTIPROCESS, of_all_processes
 from producer.api.gate import is_loopback
 from producer.api.keyring import Keyring
 
@@ -25,6 +28,15 @@ HUNG_SECONDS = 60
 """A process that says nothing for so long is replaced; uvicorn's own 5 are passed on a machine that is merely busy."""
 GRACE_SECONDS = 20
 """For requests that are being answered when the server is told to end."""
+CONFIG: dict[str, Any] = {
+    "log_config": None,
+    "access_log": False,  # addresses carry tokens
+    "server_header": False,
+    "proxy_headers": False,  # who asks is decided by the connection, not by what it says of itself
+    "ws": "none",
+    "timeout_graceful_shutdown": GRACE_SECONDS,
+    "timeout_worker_healthcheck": HUNG_SECONDS,
+}
 
 
 def serve(settings: Settings, host: str, port: int, processes: int) -> None:
@@ -41,16 +53,18 @@ def serve(settings: Settings, host: str, port: int, processes: int) -> None:
         )
     traces.require(settings)
     log_as(settings.log_format)
-    config = _config(processes)
     with ExitStack() as exits:
         listening = exits.enter_context(_listen(host, port))
         logger.info("serving http://%s:%d", host, listening.getsockname()[1])
         if processes == 1:
             exits.enter_context(suppress(KeyboardInterrupt))  # uvicorn raises it again when all is done
-            uvicorn.Server(config).run([listening])
+            api = make_api(settings)
+            exits.enter_context(exposed(settings, api.state.desk.services.figures))
+            uvicorn.Server(uvicorn.Config(guarded(api), **CONFIG)).run([listening])
             return
         os.environ[MULTIPROCESS] = exits.enter_context(tempfile.TemporaryDirectory(prefix="dubline-metrics-"))
-        Multiprocess(config, [listening]).run()
+        exits.enter_context(exposed(settings, of_all_processes()))
+        Multiprocess(uvicorn.Config(APP, factory=True, workers=processes, **CONFIG), [listening]).run()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -63,18 +77,3 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
     listening.set_inheritable(True)
     return listening
-
-
-def _config(processes: int) -> uvicorn.Config:
-    return uvicorn.Config(
-        APP,
-        factory=True,
-        workers=processes,
-        log_config=None,
-        access_log=False,  # addresses carry tokens
-        server_header=False,
-        proxy_headers=False,  # who asks is decided by the connection, not by what it says of itself
-        ws="none",
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_worker_healthcheck=HUNG_SECONDS,
-    )
