@@ -8,6 +8,7 @@ check      what can be known before money is spent; estimate: what it would cost
 submit     a checked CSV becomes a batch; uploads: its local files
 watch      what is dropped into a folder of a bucket becomes batches
 feeder     batches become messages; openbatch: one of them; turns: whose row is next; cancelling, sweep: what shall not be
+fleet      workers in containers on any number of hosts, as many as the queue needs
 outbox     events for webhooks; courier: posts them until they are delivered; deliveries: how far they are
 cancel     rows are not to be rendered; requeue: they are, after all; failed: which, and why
 show       everything about one job; logs: what its attempts said; names: which batch, row or job a person means

@@ -27,6 +27,7 @@ from producer.demo import run_demo
 from producer.doctor import examine
 from producer.estimate import estimate
 from producer.feeder import serve
+from producer.fleet.cli import fleet
 from producer.follow import UploadBar, follow, follow_all, looks, scenes
 from producer.gallery.page import write_gallery
 from producer.local import LocalStack
@@ -240,6 +241,9 @@ def feeder() -> None:
     """Keep the queue fed from the store; any number may run."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     serve(Settings.read())
+
+
+app.command()(fleet)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Workers and a feeder, real processes, real Celery: whatever dies or is stopped, its job runs elsewhere, soon."""
 
 import os
+import platform
 import secrets
 import signal
 import threading
@@ -11,8 +12,14 @@ import pytest
 from pydantic import SecretStr
 
 from contract import broker, keys
-from contract.broker import make_app, publish
+from contract.broker import Control, make_app, publish
+from contract.errors import BrokerUnavailable
+from contract.queue import Queue
 from contract.settings import Settings
+from contract.workers import Roster
+from producer.fleet.crew import Crew
+from producer.fleet.draining import LOOK_SECONDS, Draining
+from producer.fleet.host import Container, HostView, Slot
 from tests.brokers import CERTIFICATE
 from tests.worker.scripted import delivery, manifest_of, row, until
 from worker.preempt import NOTICES
@@ -192,3 +199,57 @@ def test_a_worker_works_on_after_a_failover_behind_sentinels(worker, fed, begun,
         submit(after)
         until(lambda: manifest_of(storage, after))
     assert [manifest_of(storage, each).attempt.number for each in (before, across, after)] == [1, 1, 1]
+
+
+@pytest.fixture
+def control(settings):
+    made = Control(settings)
+    yield made
+    made.close()
+
+
+def test_a_worker_that_is_drained_ends_its_job_takes_no_other_and_may_be_stopped_only_then(
+    worker, app, begun, storage, settings, control
+):
+    """As the fleet does it: a real worker, a real roster, and a container in name alone."""
+    roster, host = Roster(settings), platform.node()
+    slot = Slot("here", "cpu0")
+    view = HostView((Container("id", "dubline-cpu0", "cpu0", host, draining=True),))
+
+    def hands():
+        return Crew.of({"here": view}, [slot], roster.workers()).hands
+
+    moving, next_one, draining = delivery("moving-6"), delivery("moving-0"), Draining(control)
+    publish(app, moving)
+    with worker() as process:
+        begun("moving-6")
+        until(lambda: [each.doing for each in roster.workers()] == ["busy"])
+        assert control.held([f"worker@{host}"]) == {f"worker@{host}": 1}
+        assert [each.container.id for each in draining.tell(hands())] == ["id"]
+        publish(app, next_one)
+        while manifest_of(storage, moving.row) is None:
+            assert draining.done(hands()) == []
+        until(lambda: draining.done(hands()))
+        assert hands()[0].worker.since_seconds >= LOOK_SECONDS
+        assert manifest_of(storage, moving.row).status == "succeeded"
+        assert (Queue(settings).look().depth, manifest_of(storage, next_one.row)) == (1, None)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    with worker():
+        until(lambda: manifest_of(storage, next_one.row))
+
+
+def test_a_worker_that_is_not_there_answers_nothing(control):
+    began = time.monotonic()
+    assert control.stop_consuming(["worker@nowhere"]) == frozenset()
+    assert control.held(["worker@nowhere"]) == {}
+    assert control.stop_consuming([]) == frozenset() and control.held([]) == {}
+    assert time.monotonic() - began < 30
+
+
+def test_without_redis_nobody_can_be_told(settings):
+    away = Control(settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")}))
+    for ask in (away.stop_consuming, away.held):
+        with pytest.raises(BrokerUnavailable):
+            ask(["worker@here"])
+    away.close()

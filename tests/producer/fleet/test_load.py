@@ -1,0 +1,54 @@
+"""What there is to do, from real figures in a real Redis."""
+
+import pytest
+
+from contract.backlog import Backlog, BacklogRecord
+from contract.broker import publish
+from contract.job import Delivery, Job, Row, Source
+from contract.pace import Pace
+from producer.fleet.load import Demand
+
+DELIVERY = Delivery(
+    batch="b", row=Row(id="r", job=Job(video=Source(uri="s3://b/v"), audio=Source(uri="s3://b/a")))
+)
+
+
+@pytest.fixture
+def demand(settings):
+    return Demand(settings)
+
+
+def test_with_nothing_to_do_there_is_no_load(demand):
+    load = demand.look(others=2)
+    assert (load.jobs, load.oldest_seconds, load.jobs_per_hour, load.others, load.batches) == (
+        0,
+        None,
+        0,
+        2,
+        None,
+    )
+
+
+def test_the_queue_is_only_a_window_of_what_feeders_know(demand, settings, app):
+    publish(app, DELIVERY)
+    Backlog(settings).tell(BacklogRecord(batches=2, rows=5000))
+    load = demand.look()
+    assert (load.jobs, load.batches) == (5000, 2)
+    assert load.oldest_seconds is not None
+
+
+@pytest.mark.parametrize("told", [None, BacklogRecord(batches=1, rows=1)])
+def test_without_a_feeder_or_where_it_knows_of_less_the_queue_counts(demand, settings, app, told):
+    for _ in range(3):
+        publish(app, DELIVERY)
+    if told:
+        Backlog(settings).tell(told)
+    assert demand.look().jobs == 3
+
+
+def test_how_long_a_job_takes_is_assumed_until_one_has_been_seen(demand, settings):
+    load = demand.look()
+    assert (load.assumed, load.seconds_per_job) == (True, 22.0)
+    Pace(settings).note(7.5)
+    load = demand.look()
+    assert (load.assumed, load.seconds_per_job, load.jobs_per_hour) == (False, 7.5, 6)
