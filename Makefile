@@ -55,6 +55,6 @@ clean:           ## remove what make made
 	touch $@
 
 .venv/dev: .venv/demo
-	$(PIP) install --constraint constraints.txt --editable '.[api,local,worker,musetalk,upstream,evaluation,dev]'
+	$(PIP) install --constraint constraints.txt --editable '.[api,fleet,local,worker,musetalk,upstream,evaluation,dev]'
 	{ command -v chromium && command -v openssl; } >/dev/null || $(MAKE) --no-print-directory debian
 	touch $@
