@@ -248,6 +248,9 @@ def feeder() -> None:
 app.command()(fleet)
 
 
+app.command()(fleet)
+
+
 @app.command()
 def demo(
     csv: Annotated[Path, typer.Argument(metavar="[CSV]")] = Path("demo/jobs.csv"),

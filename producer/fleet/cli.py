@@ -59,7 +59,7 @@ def fleet(
     ] = None,
     within: Annotated[str, typer.Option(help="All is to be done so soon: 90, 90s, 15m, 2h.")] = "15m",
     idle: Annotated[str, typer.Option(help="A worker without a job for so long goes.")] = "5m",
-    patience: Annotated[str, typer.Option(help="When a job waits longer, one more comes.")] = "60s",
+    patience: Annotated[str, typer.Option(help="When a job waits longer, one more comes.")] = "15m",
     name: Annotated[str, typer.Option(help="Of this fleet; its containers bear it.")] = "dubline",
     drain: Annotated[bool, typer.Option("--drain", help="At Ctrl-C end jobs at hand, then all.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,

@@ -91,9 +91,13 @@ class DockerHost:
         """
         remedy = "say how many with --gpus 4, or --gpus 0 for workers without"
         config = self._config(
-            image, ["-L"], entrypoint=["nvidia-smi"], device_requests=[_gpus(count=ALL_GPUS)]
+            image,
+            ["-L"],
+            entrypoint=["nvidia-smi"],
+            environment={"NVIDIA_DRIVER_CAPABILITIES": CAPABILITIES},
+            labels={},  # no worker
+            device_requests=[_gpus(count=ALL_GPUS)],
         )
-        config["Labels"] = {}  # no worker
         with self._translated():
             try:
                 said = self._said_by(config)

@@ -109,13 +109,15 @@ class Fleet:
         crew = Crew.of(self._views, self._slots, roster)
         load = self._demand.look(crew.others)
         self._note_ends(crew)
-        self._stop_drained(crew)
+        stopped = self._stop_drained(crew)
         free = self._free_slots(crew)
         decision = decide(self._rules, load, crew.members, len(free), self._since_start_seconds())
         started = self._start(free[: decision.start], crew)
-        self._drain(crew, decision.drain)
+        leaving = self._drain(crew, decision.drain)
         self._looked = True
-        return Standing(tuple(self._changes), load, (*crew.members, *started))
+        staying = [each for each in crew.members if each.name not in stopped | leaving]
+        going = [replace(each, state="leaving") for each in crew.members if each.name in leaving - stopped]
+        return Standing(tuple(self._changes), load, (*staying, *going, *started))
 
     def dismiss(self) -> None:
         """From the next look on all workers are drained."""
@@ -219,24 +221,30 @@ class Fleet:
             return Member(container.node, "starting")
         return None
 
-    def _drain(self, crew: Crew, names: Collection[str]) -> None:
+    def _drain(self, crew: Crew, names: Collection[str]) -> set[str]:
+        """Those that were told, by name."""
+        told: set[str] = set()
         leaving = [each for each in crew.hands if each.container.node in names]
         for each in self._draining.tell(leaving):
             with self._reaching(each.slot.host):
                 self._hosts[each.slot.host].mark_draining(each.container)
+                told.add(each.container.node)
                 busy = "after the job it has" if each.member.state == "busy" else ""
                 self._changes.append(
                     Change("draining", each.slot.host, each.slot.name, each.container.node, busy)
                 )
+        return told
 
-    def _stop_drained(self, crew: Crew) -> None:
-        """All at the same time, for each takes some seconds."""
+    def _stop_drained(self, crew: Crew) -> set[str]:
+        """Stop them at the same time, for each takes some seconds; those that are gone, by name."""
         done = self._draining.done(crew.draining)
         with ThreadPoolExecutor(STOP_THREADS, thread_name_prefix="fleet") as pool:
             stopped = list(pool.map(self._stop, done))
-        for hand in (hand for hand, is_stopped in zip(done, stopped, strict=True) if is_stopped):
+        gone = [hand for hand, is_stopped in zip(done, stopped, strict=True) if is_stopped]
+        for hand in gone:
             self._forget(hand)
             self._changes.append(Change("stopped", hand.slot.host, hand.slot.name, hand.container.node))
+        return {hand.container.node for hand in gone}
 
     def _stop(self, hand: Hand) -> bool:
         with self._reaching(hand.slot.host):

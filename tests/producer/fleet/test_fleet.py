@@ -345,6 +345,15 @@ def test_when_it_is_done_is_told_by_those_who_are_at_it(bench):
     assert bench.fleet.step().done_in_seconds == 0.0
 
 
+def test_how_the_fleet_stands_is_told_as_it_is_after_the_look(bench, here):
+    bench.jobs = 1
+    states = [[each.state for each in bench.fleet.step().members]]
+    bench.jobs = 0
+    bench.all_are("idle", 300)
+    states += [[each.state for each in bench.fleet.step().members] for _ in range(2)]
+    assert states == [["starting"], ["leaving"], []]
+
+
 def test_workers_of_others_do_their_part(bench, here):
     bench.jobs = 2
     bench.roster = {name: Worker(name, doing="busy") for name in ("a@there", "b@there")}
