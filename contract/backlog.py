@@ -32,8 +32,8 @@ class BacklogRecord(Boundary):
 class Backlog:
     """What is still to be done. Every method raises `BrokerUnavailable` while Redis is away."""
 
-    def __init__(self, settings: Settings, keep_seconds: float = KEEP_SECONDS) -> None:
-        self._redis = connect(settings.redis_url.get_secret_value())
+    def __init__(self, settings: Settings, keep_seconds: float = KEEP_SECONDS, **options: Any) -> None:
+        self._redis = connect(settings.redis_url.get_secret_value(), **options)
         self._key = f"{settings.namespace}:backlog"
         self._keep = round(keep_seconds * 1000)
 

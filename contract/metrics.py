@@ -7,7 +7,8 @@ Figures of what others hold are asked for when Prometheus asks: while Redis is a
 import shutil
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
 from typing import get_args
@@ -17,12 +18,14 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from contract.backlog import Backlog, BacklogRecord
 from contract.broker import LISTS
 from contract.connection import PULSE_SECONDS
 from contract.errors import BY_CODE, DublineError
 from contract.job import EngineName
 from contract.ledger import Progress
 from contract.manifest import Manifest
+from contract.pace import Pace
 from contract.queue import Queue, QueueFigures
 from contract.settings import Settings
 from contract.workers import Doing, Roster, Worker
@@ -41,6 +44,7 @@ BOUNDS: dict[str, frozenset[str]] = {
     "priority": frozenset(LISTS),
     "doing": frozenset(get_args(Doing)),
     "result": frozenset({"hit", "miss"}),
+    "state": frozenset({"starting", "idle", "busy", "leaving"}),
 }
 """All that each label may say."""
 FREE = frozenset({"currency", "gpu"})
@@ -247,31 +251,48 @@ def _failures(name: str, meaning: str, registry: CollectorRegistry) -> Counter:
     return counter
 
 
-class QueueMetrics(Collector):
-    """The queue and the workers, as Redis has them in the moment that Prometheus asks."""
+@dataclass(frozen=True)
+class Scene:
+    """The queue, and what stands around it, at one moment."""
 
-    def __init__(self, look: Callable[[], QueueFigures], workers: Callable[[], list[Worker]]) -> None:
+    queue: QueueFigures
+    workers: Sequence[Worker] = ()
+    backlog: BacklogRecord | None = None
+    seconds_per_job: float | None = None
+
+
+class QueueMetrics(Collector):
+    """The queue, the workers and the backlog, as Redis has them in the moment that Prometheus asks."""
+
+    def __init__(self, look: Callable[[], Scene]) -> None:
         self._look = look
-        self._workers = workers
 
     @classmethod
     def of(cls, settings: Settings) -> "QueueMetrics":
         """Of the Redis that the settings name; nothing connects yet."""
         bound = {"answer_seconds": PULSE_SECONDS, "tries": 0}  # Prometheus waits 10 s, no longer
-        return cls(Queue(settings, **bound).look, Roster(settings, **bound).workers)
+        queue, roster = Queue(settings, **bound), Roster(settings, **bound)
+        backlog, pace = Backlog(settings, **bound), Pace(settings)
+        return cls(lambda: Scene(queue.look(), roster.workers(), backlog.look(), pace.look().seconds_per_job))
 
     def collect(self) -> Iterator[Metric]:
         """All figures; only that Redis is away while it is."""
         try:
-            figures, workers = self._look(), self._workers()
+            scene = self._look()
         except DublineError:
             yield _family("dubline_redis_up", "Whether Redis answers.", 0)
             return
         yield _family("dubline_redis_up", "Whether Redis answers.", 1)
-        yield from _of_queue(figures)
-        doing = Tally[str](each.doing for each in workers)
+        yield from _of_queue(scene.queue)
+        doing = Tally[str](each.doing for each in scene.workers)
         counts = {each: doing[each] for each in sorted(BOUNDS["doing"])}
         yield _by("dubline_workers", "Workers, by what they do.", "doing", counts)
+        if scene.backlog:
+            rows = scene.backlog.rows
+            yield _family("dubline_backlog_rows", "Rows of open batches that have not ended.", rows)
+        if scene.seconds_per_job is not None:
+            meaning = "Worker seconds of a job, mean of the last ones."
+            yield _family("dubline_pace_seconds", meaning, scene.seconds_per_job)
 
 
 def _of_queue(figures: QueueFigures) -> Iterator[Metric]:
@@ -296,6 +317,38 @@ class ScratchMetrics(Collector):
             return
         yield _family("dubline_scratch_free_bytes", "Free on the disk of the scratch folder.", disk.free)
         yield _family("dubline_scratch_bytes", "Size of the disk of the scratch folder.", disk.total)
+
+
+class FleetMetrics:
+    """What a fleet keeps, and what became of it."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._members = Gauge(
+            "dubline_fleet_workers", "Workers of the fleet, by what they do.", ["state"], registry=registry
+        )
+        self._crash_loops = Counter(
+            "dubline_fleet_crash_loops", "Slots whose worker began to die again and again.", registry=registry
+        )
+        self._done = Gauge(
+            "dubline_fleet_done_seconds",
+            "Until all there is to do is done by those who are at it; NaN while nobody is.",
+            registry=registry,
+        )
+        self._looked = Gauge(
+            "dubline_fleet_look_timestamp_seconds",
+            "When the fleet last looked at everything, in seconds since 1970.",
+            registry=registry,
+        )
+
+    def looked(self, states: Iterable[str], crash_loops: int, done_in_seconds: float | None) -> None:
+        """Note a look: the state of each worker, and the crash loops that began in it."""
+        tally = Tally(states)
+        for state in BOUNDS["state"]:
+            self._members.labels(state).set(tally[state])
+        self._crash_loops.inc(crash_loops)
+        self._done.set(float("nan") if done_in_seconds is None else done_in_seconds)
+        self._looked.set_to_current_time()
 
 
 def _family(name: str, meaning: str, value: float) -> GaugeMetricFamily:

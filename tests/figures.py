@@ -5,7 +5,16 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from contract.metrics import FeederMetrics, QueueMetrics, ScratchMetrics, WatchMetrics, WorkerMetrics
+from contract.backlog import BacklogRecord
+from contract.metrics import (
+    FeederMetrics,
+    FleetMetrics,
+    QueueMetrics,
+    Scene,
+    ScratchMetrics,
+    WatchMetrics,
+    WorkerMetrics,
+)
 from contract.queue import QueueFigures
 from producer.api.figures import Figures
 
@@ -15,12 +24,15 @@ def all_families():
     worker = WorkerMetrics()
     worker.gpu("H200", 1, 2, 0.5)
     worker._cost.labels("USD")
+    fleet = FleetMetrics()
+    fleet.looked((), 0, None)
     nothing = QueueFigures({"urgent": 0, "high": 0, "normal": 0, "low": 0}, 0, None)
     sources = (
         worker.registry,
         FeederMetrics(lambda: 0, lambda: 0).registry,
         WatchMetrics().registry,
-        QueueMetrics(lambda: nothing, list),
+        QueueMetrics(lambda: Scene(nothing, (), BacklogRecord(batches=0, rows=0), 1.0)),
+        fleet.registry,
         ScratchMetrics(Path.cwd()),
     )
     return [family for each in (*sources, Figures()._registry) for family in families(each)]

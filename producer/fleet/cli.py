@@ -12,6 +12,8 @@ import typer
 
 from contract.broker import Control
 from contract.errors import BadRequest, BrokerUnavailable, ConfigurationError
+from contract.metrics import FleetMetrics
+from contract.scrape import exposed
 from contract.settings import Settings
 from contract.workers import Roster
 from producer.commands import AsJson, console_for
@@ -92,8 +94,11 @@ def fleet(
         rules = with_maximum(rules, maximum, len(slots))
         control = Control(settings)
         exits.callback(control.close)
+        metrics = FleetMetrics()
+        exits.enter_context(exposed(settings, metrics.registry))
         services = Services(Roster(settings), Demand(settings), Draining(control), Crashes())
-        _run(Fleet(hosts, slots, order, rules, services), Report(as_json), drain=drain, once=once)
+        crew = Fleet(hosts, slots, order, rules, services)
+        _run(crew, Report(as_json, metrics), drain=drain, once=once)
 
 
 def _slots(hosts: Sequence[Host], image: str, gpus: int | None, per_host: int) -> tuple[Slot, ...]:

@@ -1,4 +1,4 @@
-"""What a fleet tells: a line for each change and one of how it stands; for scripts the same as JSON, an object a line."""
+"""What a fleet tells, and counts: a line for each change and one of how it stands; for scripts the same as JSON, an object a line."""
 
 import time
 from collections import Counter
@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
+from contract.metrics import FleetMetrics
 from producer.commands import console_for, tell
 from producer.fleet.fleet import Change, Standing, What
 from producer.screen import clock, count
@@ -26,8 +27,9 @@ _STYLES: dict[What, str] = {
 class Report:
     """Tells what has changed, and nothing twice."""
 
-    def __init__(self, as_json: bool) -> None:
+    def __init__(self, as_json: bool, metrics: FleetMetrics) -> None:
         self._as_json = as_json
+        self._metrics = metrics
         self._told: tuple[Any, ...] = ()
         self._told_at = float("-inf")
         self._waits = False
@@ -35,6 +37,8 @@ class Report:
     def tell(self, standing: Standing) -> None:
         """All changes of a look; how the fleet stands, where that has changed, and not too often."""
         self._waits = False
+        loops = sum(each.what == "crash loop" for each in standing.changes)
+        self._metrics.looked((each.state for each in standing.members), loops, standing.done_in_seconds)
         for each in standing.changes:
             tell(change_text(each), {"change": each.what, **_without(asdict(each), "what")}, self._as_json)
         stands = (_states(standing), standing.load.jobs)

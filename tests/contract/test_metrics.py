@@ -5,10 +5,22 @@ from pathlib import Path
 
 import pytest
 
+from contract.backlog import Backlog, BacklogRecord
 from contract.errors import BrokerUnavailable, NoFace
 from contract.manifest import Frames, OutputRecord
-from contract.metrics import BOUNDS, FREE, OTHER, STAGES, QueueMetrics, ScratchMetrics, WorkerMetrics
-from contract.queue import Queue, QueueFigures
+from contract.metrics import (
+    BOUNDS,
+    FREE,
+    OTHER,
+    STAGES,
+    FleetMetrics,
+    QueueMetrics,
+    Scene,
+    ScratchMetrics,
+    WorkerMetrics,
+)
+from contract.pace import Pace
+from contract.queue import QueueFigures
 from contract.workers import Roster, WorkerRecord
 from tests.figures import all_families, samples
 from tests.worker.manifests import manifest
@@ -78,24 +90,39 @@ def test_the_first_failure_of_a_kind_is_an_increase_for_its_series_was_there_at_
 
 
 def test_the_queue_is_asked_when_prometheus_asks(settings, ledger):
-    seen = QueueMetrics(Queue(settings).look, Roster(settings).workers)
+    seen = QueueMetrics.of(settings)
     before = samples(seen)
+    assert "dubline_backlog_rows" not in before and "dubline_pace_seconds" not in before, "nobody has said so"
+    Backlog(settings).tell(BacklogRecord(batches=1, rows=7))
+    Pace(settings).note(4.0)
+    assert (samples(seen)["dubline_backlog_rows"], samples(seen)["dubline_pace_seconds"]) == (7, 4)
     Roster(settings).announce(WorkerRecord(name="w@h", host="h", doing="idle"))
     assert before["dubline_redis_up"] == 1 and before['dubline_workers{doing="idle"}'] == 0
     assert before['dubline_queue_depth{priority="high"}'] == 0 and before["dubline_queue_oldest_seconds"] == 0
     assert samples(seen)['dubline_workers{doing="idle"}'] == 1
 
 
+def test_a_fleet_tells_its_workers_by_state_its_crash_loops_and_when_all_is_done():
+    metrics = FleetMetrics()
+    metrics.looked(("busy", "busy", "idle"), 1, 90.0)
+    metrics.looked(("busy",), 0, 60.0)
+    told = samples(metrics.registry)
+    assert (
+        told['dubline_fleet_workers{state="busy"}'] == 1 and told['dubline_fleet_workers{state="idle"}'] == 0
+    )
+    assert told["dubline_fleet_crash_loops_total"] == 1 and told["dubline_fleet_done_seconds"] == 60
+
+
 def test_while_redis_is_away_nothing_is_told_of_the_queue_but_that():
     def away():
         raise BrokerUnavailable("Redis is away")
 
-    assert samples(QueueMetrics(away, list)) == {"dubline_redis_up": 0}
+    assert samples(QueueMetrics(away)) == {"dubline_redis_up": 0}
 
 
 def test_an_age_that_nobody_knows_is_not_told():
     waiting = QueueFigures({"urgent": 0, "high": 0, "normal": 1, "low": 0}, 0, None)
-    assert "dubline_queue_oldest_seconds" not in samples(QueueMetrics(lambda: waiting, list))
+    assert "dubline_queue_oldest_seconds" not in samples(QueueMetrics(lambda: Scene(waiting)))
 
 
 def test_the_disk_of_the_scratch_folder_is_told_and_a_folder_that_is_not_there_is_not(tmp_path):

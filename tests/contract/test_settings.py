@@ -46,6 +46,12 @@ def test_a_wrong_variable_fails_with_its_name(monkeypatch, name, value, said):
         Settings.read()
 
 
+def test_what_is_wrong_with_the_settings_of_a_process_of_celery_is_its_last_line(monkeypatch):
+    monkeypatch.setenv("DUBLINE_ENGINE", "magic")
+    with pytest.raises(SystemExit, match=r"^error \[configuration\]: settings are wrong: DUBLINE_ENGINE"):
+        Settings.read_or_exit()
+
+
 def test_a_wrong_key_of_the_file_fails_with_its_name(config):
     config("lease_secs = 3")
     with pytest.raises(ConfigurationError, match="LEASE_SECS"):

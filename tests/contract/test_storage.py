@@ -671,6 +671,16 @@ def test_whoever_has_an_address_to_read_reads_that_object_under_its_name_and_no_
     assert fetched(url, "PUT", b"x")[0] == 403
 
 
+def test_an_address_names_the_store_as_its_readers_find_it(storage, settings):
+    storage.put("a", b"the video")
+    public = settings.s3_endpoint.replace("127.0.0.1", "localhost")
+    here = Storage(settings.model_copy(update={"s3_public_endpoint": public}))
+    url = here.url_to_read("a", 60, "a.mp4", "video/mp4")
+    assert url.startswith(public)
+    assert fetched(url)[:2] == (200, b"the video")
+    assert here.get("a") == b"the video"
+
+
 def test_an_address_ends_with_its_time(storage):
     storage.put("a", b"the video")
     url = storage.url_to_read("a", 1, "a", "video/mp4")

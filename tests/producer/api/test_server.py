@@ -84,6 +84,15 @@ def test_figures_are_those_of_all_processes(command):
     assert numbers == [float(n) for n in range(1, 13)]
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_figures_are_at_the_metrics_port_too_where_prometheus_needs_no_key(command, processes):
+    (port,) = _free_ports(1)
+    _, url = command(f"--processes={processes}", metrics_port=port)
+    httpx2.get(f"{url}/version", trust_env=False)
+    told = httpx2.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    assert 'dubline_api_requests_total{address="/version",method="GET",status="200"} 1.0' in told
+
+
 def test_without_keys_a_host_that_others_reach_is_refused_with_what_to_do(settings):
     for host in ("0.0.0.0", "::", "192.0.2.1", "example.org", ""):
         with pytest.raises(ConfigurationError, match=r"without keys .* `dubline keys add NAME`"):

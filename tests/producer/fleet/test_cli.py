@@ -5,6 +5,7 @@ import json
 import pytest
 
 from contract.errors import BadRequest
+from contract.metrics import FleetMetrics
 from producer.fleet import cli, report
 from producer.fleet.fleet import Change, Standing
 from producer.fleet.policy import Load, Member
@@ -150,7 +151,7 @@ def test_a_change_is_a_line_and_a_crash_loop_shows_the_end_of_the_log(change, sa
 def test_how_it_stands_is_told_when_it_has_changed_and_not_too_often(capsys, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(report.time, "monotonic", lambda: now[0])
-    telling = report.Report(as_json=True)
+    telling = report.Report(True, FleetMetrics())
     for at, members in ((0, (BUSY,)), (2, (IDLE,)), (4, (BUSY,)), (12, (IDLE,)), (40, (IDLE,))):
         now[0] = at
         telling.tell(Standing((), LOAD, members))
@@ -166,7 +167,7 @@ def test_how_it_stands_is_told_when_it_has_changed_and_not_too_often(capsys, mon
 
 
 def test_an_outage_is_said_once_until_it_is_over(capsys):
-    telling = report.Report(as_json=True)
+    telling = report.Report(True, FleetMetrics())
     for _ in range(3):
         telling.waits("Redis does not serve")
     telling.tell(Standing((), LOAD, ()))
