@@ -310,11 +310,9 @@ class ScratchMetrics(Collector):
         self._folder = folder.expanduser() if folder else Path(gettempdir())
 
     def collect(self) -> Iterator[Metric]:
-        """Its size and what is free; nothing while the folder is not there."""
-        try:
-            disk = shutil.disk_usage(self._folder)
-        except OSError:
-            return
+        """Its size and what is free. The folder is made with the first job: until then, of where it will be."""
+        there = next(each for each in (self._folder, *self._folder.absolute().parents) if each.exists())
+        disk = shutil.disk_usage(there)
         yield _family("dubline_scratch_free_bytes", "Free on the disk of the scratch folder.", disk.free)
         yield _family("dubline_scratch_bytes", "Size of the disk of the scratch folder.", disk.total)
 

@@ -229,6 +229,7 @@ def _addresses(stack: LocalStack) -> Text:
         )
     lines.append(f"page and API: {stack.api_url}" if stack.api_url else screen.NO_API)
     lines += [f"Drop folder: {settings.drop}"] if settings.drop else []
+    lines += [f"metrics of {name}: {url}" for name, url in stack.metrics_urls.items()]
     lines += ["", "In another terminal:"]
     for name in ("redis_url", "s3_endpoint", "s3_bucket", "s3_access_key", "s3_secret_key"):
         value = getattr(settings, name)

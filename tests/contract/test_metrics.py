@@ -125,10 +125,10 @@ def test_an_age_that_nobody_knows_is_not_told():
     assert "dubline_queue_oldest_seconds" not in samples(QueueMetrics(lambda: Scene(waiting)))
 
 
-def test_the_disk_of_the_scratch_folder_is_told_and_a_folder_that_is_not_there_is_not(tmp_path):
-    told = samples(ScratchMetrics(tmp_path))
-    assert 0 <= told["dubline_scratch_free_bytes"] <= told["dubline_scratch_bytes"]
-    assert samples(ScratchMetrics(tmp_path / "missing")) == {}
+def test_the_disk_of_the_scratch_folder_is_told_also_before_the_folder_is_made(tmp_path):
+    for folder in (tmp_path, tmp_path / "missing" / "deep", None):
+        told = samples(ScratchMetrics(folder))
+        assert 0 <= told["dubline_scratch_free_bytes"] < told["dubline_scratch_bytes"]
 
 
 def test_between_jobs_nothing_moves_and_a_gpu_that_nobody_knows_is_not_told():

@@ -15,6 +15,7 @@ from contract.errors import NoFace
 from contract.job import Delivery, Job, Row, Source
 from contract.livelog import LiveLog
 from contract.workers import Roster
+from tests.figures import samples
 from worker.presence import Presence
 from worker.tasks import JobRunner
 
@@ -129,6 +130,33 @@ def test_a_gpu_that_fails_every_call_is_no_reason_to_fall_silent(presence, roste
     here.tell()
     (worker,) = roster.workers()
     assert (worker.doing, worker.gpu_bytes) == ("idle", None)
+
+
+def test_prometheus_hears_of_the_job_and_the_gpu_too_also_while_redis_is_away(
+    presence, delivery, monkeypatch
+):
+    def perform(ticket, progress, findings):
+        progress.enter("generating", total=50)
+        time.sleep(0.05)
+        progress.advance(25)
+        here.tell()
+        seen.append(samples(runner.metrics.registry))
+        raise NoFace("nobody there")
+
+    monkeypatch.setitem(sys.modules, "torch", cuda())
+    monkeypatch.setattr("worker.presence.version", lambda name: "2.13")
+    seen = []
+    here, runner = presence(perform, redis_url=SecretStr("redis://127.0.0.1:1/0"))
+    runner.run(delivery, "tag")
+    here.tell()
+    busy, idle = *seen, samples(runner.metrics.registry)
+    assert busy["dubline_job_fps"] > 25 and idle["dubline_job_fps"] == 0
+    assert abs(time.time() - busy["dubline_job_moved_timestamp_seconds"]) < 600
+    assert idle["dubline_job_moved_timestamp_seconds"] == 0
+    assert idle['dubline_gpu_memory_used_bytes{gpu="NVIDIA L4"}'] == 14 * 2**30
+    assert idle['dubline_gpu_memory_bytes{gpu="NVIDIA L4"}'] == 24 * 2**30
+    assert idle["dubline_attempts_total"] == 1
+    assert idle['dubline_attempt_failures_total{code="no_face"}'] == 1
 
 
 # --- what the job at hand logs
