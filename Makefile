@@ -18,6 +18,7 @@ test: lint types imports unit   ## everything CI checks
 lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/hadolint docker/Dockerfile.*
 
 types: .venv/dev
 	$(BIN)/mypy
@@ -67,6 +68,6 @@ clean:           ## remove what make made
 	touch $@
 
 .venv/dev: .venv/demo
-	$(PIP) install --constraint constraints.txt --editable '.[api,fleet,local,worker,musetalk,upstream,evaluation,dev]'
+	$(PIP) install --constraint constraints.txt --editable '.[api,fleet,local,otel,worker,musetalk,upstream,evaluation,dev]'
 	{ command -v chromium && command -v openssl; } >/dev/null || $(MAKE) --no-print-directory debian
 	touch $@
