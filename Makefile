@@ -44,8 +44,8 @@ lock:            ## write constraints.txt anew: the newest versions that pyproje
 	$(BIN)/uv pip compile --quiet --universal --upgrade --all-extras --no-header --no-annotate \
 	    --no-emit-index-url --python-version 3.11 pyproject.toml -o constraints.txt
 
-debian:          # what tests need besides Python; elsewhere install it yourself, or the tests of the page are skipped
-	if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium openssl; fi
+debian:          # what tests need besides Python; elsewhere install it yourself, or the tests of the page and of alerts are skipped
+	if command -v apt-get >/dev/null && test "$$(id -u)" = 0; then apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium openssl prometheus; fi
 
 stack: .env      ## the whole of Dubline in containers on this machine: build, start, wait until it is healthy
 	docker compose up --build --detach --wait --quiet-pull || { echo 'the stack did not start: the lines above say why; ports, passwords and sizes are set in .env' >&2; exit 1; }
@@ -69,5 +69,5 @@ clean:           ## remove what make made
 
 .venv/dev: .venv/demo
 	$(PIP) install --constraint constraints.txt --editable '.[api,fleet,local,otel,worker,musetalk,upstream,evaluation,dev]'
-	{ command -v chromium && command -v openssl; } >/dev/null || $(MAKE) --no-print-directory debian
+	{ command -v chromium && command -v openssl && command -v promtool; } >/dev/null || $(MAKE) --no-print-directory debian
 	touch $@
