@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports unit chaos hostile dispatch stack stack-test lock debian clean
+.PHONY: help demo test lint types imports unit chaos hostile dispatch dashboard stack stack-test lock debian clean
 SEED ?= 1 2 3 4 5
 JOBS ?= 1000
 
@@ -37,6 +37,9 @@ hostile: .venv/dev ## a hundred files that are not what they say, through the re
 
 dispatch: .venv/dev ## what Dubline itself costs a job, with 1 to 8 workers
 	$(BIN)/python -m benchmarks.dispatch
+
+dashboard: .venv/dev ## docs/dashboard.jpg anew: the stack under load, a real Prometheus, and what Grafana would show of it
+	$(BIN)/python -m benchmarks.dashboard docs/dashboard.jpg
 
 lock:            ## write constraints.txt anew: the newest versions that pyproject.toml allows, on every platform
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
