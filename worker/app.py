@@ -26,7 +26,7 @@ from contract.settings import Settings
 from contract.storage import Storage
 from contract.waiting import until_it_passes
 from contract.workers import Roster
-from worker import logs, weights
+from worker import logs, scratch, weights
 from worker.ahead import mark_of
 from worker.child import Child
 from worker.device import take_gpu
@@ -96,6 +96,7 @@ def refuse_early(**_: object) -> None:
     logs.begin(settings.log_format)
     try:
         traces.require(settings)
+        scratch.require(settings.scratch)
         take_gpu(settings.gpu_locks)
         try_out(settings.engine, settings.weights, settings.encoder, require_gpu=settings.require_gpu)
         weights.provide(settings.engine, settings.weights)

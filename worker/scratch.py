@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory, gettempdir
 from contract.errors import ConfigurationError
 
 PREFIX = "dubline-job-"
+PROBE_BYTES = 64 * 1024
 YOUNG_SECONDS = 60.0
 """Younger folders are left alone: their attempt may be about to lock them."""
 
@@ -23,17 +24,33 @@ def scratch_folder(parent: Path | None) -> Iterator[Path]:
     Raises:
         ConfigurationError: it cannot be made, for this job or any other.
     """
-    place = parent.expanduser() if parent else Path(gettempdir())
+    place = parent.expanduser() if parent else None
     try:
+        place = place or Path(gettempdir())  # which writes something, to find out
         place.mkdir(parents=True, exist_ok=True)
         sweep(place)
         folder = TemporaryDirectory(prefix=PREFIX, dir=place)
     except OSError as error:
         raise ConfigurationError(
-            f"there is no scratch folder in {place}: {error.strerror}; set DUBLINE_SCRATCH"
+            f"there is no scratch folder in {place or 'any temporary folder'}: {error.strerror}; set DUBLINE_SCRATCH"
         ) from error
     with folder as name, held(Path(name)):
         yield Path(name)
+
+
+def require(parent: Path | None) -> None:
+    """Return if a file can be written there.
+
+    Raises:
+        ConfigurationError: the disk is full, or is not ours to write to.
+    """
+    with scratch_folder(parent) as folder:
+        try:
+            (folder / "first").write_bytes(bytes(PROBE_BYTES))
+        except OSError as error:
+            raise ConfigurationError(
+                f"nothing can be written to {folder.parent}: {error.strerror}; free some space there, or set DUBLINE_SCRATCH"
+            ) from error
 
 
 @contextmanager

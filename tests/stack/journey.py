@@ -294,7 +294,7 @@ def told(done):
 @pytest.mark.parametrize(
     ("service", "name", "value", "says"),
     [
-        ("worker", "DUBLINE_ENGINE", "magic", "DUBLINE_ENGINE: Input should be 'musetalk"),
+        ("worker", "DUBLINE_ENGINE", "magic", "DUBLINE_ENGINE: Input should be 'preview'"),
         ("worker", "DUBLINE_LEASE_SECONDS", "soon", "DUBLINE_LEASE_SECONDS: Input should be a valid number"),
         ("worker", "DUBLINE_S3_SECRET_KEY", "wrong", "DUBLINE_S3"),
         ("worker", "DUBLINE_REQUIRE_GPU", "true", "no GPU is seen here"),

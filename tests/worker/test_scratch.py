@@ -1,11 +1,14 @@
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from contract.errors import ConfigurationError
 from worker import scratch
 from worker.scratch import PREFIX, sweep
 
@@ -43,6 +46,30 @@ def test_the_folder_of_a_killed_attempt_is_removed_and_that_of_a_live_one_is_not
     process.wait()
     sweep(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_with_what_to_do(tmp_path, monkeypatch):
+    scratch.require(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match=r"no scratch folder in .*/file.* set DUBLINE_SCRATCH"):
+        scratch.require(tmp_path / "file" / "scratch")
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ConfigurationError, match=f"nothing can be written to {tmp_path}: No space left"):
+        scratch.require(tmp_path)
+
+
+def test_no_temporary_folder_at_all_is_told_too(monkeypatch):
+    def nowhere():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(scratch, "gettempdir", nowhere)
+    with pytest.raises(ConfigurationError, match="no scratch folder in any temporary folder"):
+        scratch.require(None)
 
 
 def test_the_next_attempt_sweeps(attempt, tmp_path):
