@@ -2,6 +2,8 @@
 
 import ast
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import jsonschema
@@ -12,6 +14,8 @@ from cfnlint.api import lint_file
 from cfnlint.decode.cfn_yaml import load as load_template
 
 from contract.settings import PREFIX, Settings
+from producer.estimate import PACES
+from producer.fleet.load import ASSUMED_OUTPUT_SECONDS
 from tests.figures import names
 from worker.stopping import LAST_SECONDS
 
@@ -288,3 +292,65 @@ def test_the_rights_on_the_bucket_are_those_that_are_used():
     bucket = TEMPLATE["TaskRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
     granted = {action for each in bucket for action in each["Action"]}
     assert granted == {each for each in RIGHTS.values() if each}
+
+
+PAGE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+
+
+def test_the_plan_follows_from_the_pace_that_estimates_assume():
+    pace = PACES["musetalk-v15"]
+    assert (
+        f"**{pace.seconds_per_job:g} s a job and {pace.seconds_per_output_second:g} s a second of output**"
+        in PAGE
+    )
+    assert f"**{ASSUMED_OUTPUT_SECONDS:g} s of output**" in PAGE
+    seconds = pace.seconds_per_job + pace.seconds_per_output_second * ASSUMED_OUTPUT_SECONDS
+    plan = PAGE.partition("## One assumption")[2].partition("## ")[0]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:5]]
+        for line in plan.splitlines()
+        if re.match(r"\| [\d,]+ \|", line)
+    ]
+    expected = [
+        [
+            f"{gpus:,}",
+            f"{3600 * gpus / seconds:,.0f}",
+            f"{60 * gpus * ASSUMED_OUTPUT_SECONDS / seconds:,.0f}",
+            f"{gpus / seconds:.3f}",
+        ]
+        for gpus in (1, 4, 40, 400, 1000)
+    ]
+    assert rows == expected
+
+
+def test_the_page_names_files_and_metrics_that_exist():
+    files = set(re.findall(r"`((?:configs|tests)/[\w./-]+|docker-compose[\w.]*\.yml)`", PAGE))
+    assert len(files) >= 5 and [each for each in files if not (ROOT / each).is_file()] == []
+    assert set(re.findall(r"dubline_\w+", PAGE)) <= names()
+
+
+@pytest.mark.parametrize(
+    ("rows", "wanted"),
+    [("0 0 0 900 0 0 0 0 0 0", 0), ("0 0 0 0 7 7 7 7 7 9", 7), ("7 7 7 7 0 0 0 0 0 0", 0)],
+    ids=["a moment's rows are nobody's work", "rows that stay are", "none are none"],
+)
+def test_so_many_workers_are_wanted_as_rows_were_on_their_way_all_the_last_minute(tmp_path, rows, wanted):
+    program = shutil.which("promtool")
+    if program is None:
+        pytest.skip("promtool is not installed: Debian's package `prometheus` has it")
+    query = SCALED["spec"]["triggers"][0]["metadata"]["query"]
+    proof = {
+        "input_series": [
+            {"series": 'dubline_rows_taken{instance="feeder-1"}', "values": rows},
+            {"series": 'dubline_rows_taken{instance="feeder-2"}', "values": rows},
+        ],
+        "interval": "15s",
+        "promql_expr_test": [
+            {"expr": query, "eval_time": "2m15s", "exp_samples": [{"labels": "{}", "value": wanted}]}
+        ],
+    }
+    (tmp_path / "proof.yml").write_text(yaml.safe_dump({"tests": [proof]}), encoding="utf-8")
+    done = subprocess.run(
+        [program, "test", "rules", "proof.yml"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
