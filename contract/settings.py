@@ -41,9 +41,12 @@ Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
 class Settings(BaseSettings):
-    """Every knob. The environment wins over the file that DUBLINE_CONFIG names, the file over these defaults."""
+    """Every knob. The environment wins over the file that DUBLINE_CONFIG names, the file over these defaults.
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    An empty variable is as none: what hands variables on can often not leave one out.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
 
     # Broker and ledger
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")

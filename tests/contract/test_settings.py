@@ -23,6 +23,12 @@ def test_without_a_word_it_is_this_machine():
     assert settings.model_fields_set == set()
 
 
+def test_an_empty_variable_is_as_none(monkeypatch):
+    monkeypatch.setenv("DUBLINE_S3_ENDPOINT", "")
+    monkeypatch.setenv("DUBLINE_METRICS_PORT", "")
+    assert (Settings.read().s3_endpoint, Settings.read().metrics_port) == (None, None)
+
+
 def test_the_environment_wins_over_the_file_and_the_file_over_the_defaults(config, monkeypatch):
     config('lease_seconds = 7\ncurrency = "EUR"')
     monkeypatch.setenv("DUBLINE_LEASE_SECONDS", "9")

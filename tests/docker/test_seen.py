@@ -60,7 +60,8 @@ def test_every_metric_that_is_for_alarms_or_pictures_is_used_or_known_not_to_be(
     assert left == {
         "dubline_api_followers", "dubline_api_uploaded_bytes_total", "dubline_attempts_total",
         "dubline_drop_batches_total", "dubline_drop_look_failures_total",
-        "dubline_drop_look_timestamp_seconds", "dubline_drop_rows_total", "dubline_queue_held",
+        "dubline_drop_look_timestamp_seconds", "dubline_drop_rows_total", "dubline_fleet_done_seconds",
+        "dubline_fleet_look_timestamp_seconds", "dubline_fleet_workers", "dubline_queue_held",
     }  # fmt: skip
 
 

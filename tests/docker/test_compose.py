@@ -1,0 +1,99 @@
+"""What can be seen of the containers' files without an engine; tests/stack/journey.py runs them."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from contract.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[2]
+FILES = {path.name: path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("docker-compose*.yml"))}
+DOCKERFILES = sorted((ROOT / "docker").glob("Dockerfile.*"))
+ONE_SHOTS = {"models", "submit"}
+OF_DOCKER = {
+    "COMPOSE_PROJECT_NAME",
+    "COMPOSE_PROFILES",
+    "TAG",
+    "GPU_TAG",
+    "REQUIRE_GPU",
+    "LIST_PAGE_KEYS",
+    "FLOWER_USER",
+}
+"""What Compose itself reads, and what nobody but a test or an expert sets."""
+
+
+COMPOSE = {name: yaml.safe_load(text) for name, text in FILES.items()}
+SERVICES = COMPOSE["docker-compose.yml"]["services"]
+
+
+def variables():
+    """Those that the files take from .env."""
+    braced = {found for text in FILES.values() for found in re.findall(r"(?<!\$)\$\{(\w+)", text)}
+    environments = [
+        service.get("environment", {}) for each in COMPOSE.values() for service in each["services"].values()
+    ]
+    return braced | {name for each in environments for name, value in each.items() if value is None}
+
+
+def test_every_value_of_the_stack_is_explained_in_the_example_and_the_example_explains_no_other():
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    explained = set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", example, re.MULTILINE))
+    assert explained - variables() <= OF_DOCKER
+    assert variables() - explained - OF_DOCKER == set()
+
+
+def test_every_setting_that_the_stack_names_is_one():
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    named = {found for text in FILES.values() for found in re.findall(r"DUBLINE_[A-Z0-9_]+", text)}
+    assert named <= known
+    images = {found for path in DOCKERFILES for found in re.findall(r"DUBLINE_[A-Z0-9_]+", path.read_text())}
+    assert images <= known
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_fenced_in(name):
+    service = SERVICES[name]
+    assert service["read_only"] and service["init"] and service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert all(each.startswith("127.0.0.1:") for each in service.get("ports", ()))
+    assert ("/var/run/docker.sock" in str(service.get("volumes"))) == (name == "fleet")
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONE_SHOTS))
+def test_a_service_that_stays_is_started_again_and_asked_how_it_is(name):
+    service = SERVICES[name]
+    assert service["restart"] == "unless-stopped"
+    own = re.search(r"Dockerfile\.(\w+)", str(service.get("build")))
+    in_image = own and "HEALTHCHECK" in (ROOT / "docker" / own[0]).read_text()
+    assert in_image or service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+
+
+def test_on_aws_nothing_leads_to_the_store_of_this_machine():
+    base = SERVICES["worker"]["environment"].keys() | SERVICES["api"]["environment"].keys()
+    for name, service in COMPOSE["docker-compose.aws.yml"]["services"].items():
+        said = service["environment"]
+        assert name in SERVICES
+        for each in base:
+            if each.startswith("DUBLINE_S3_") and not each.endswith(("BUCKET", "REGION")):
+                assert said[each] == "", (name, each)
+    assert COMPOSE["docker-compose.aws.yml"]["services"].keys() == {
+        name for name, service in SERVICES.items() if "DUBLINE_S3_BUCKET" in service.get("environment", {})
+    }
+
+
+def test_devices_are_asked_for_in_the_long_form_that_every_compose_honours():
+    worker = COMPOSE["docker-compose.gpu.yml"]["services"]["worker"]
+    (device,) = worker["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["count"]) == ("nvidia", "all") and "gpu" in device["capabilities"]
+    assert not re.search(r"^\s+gpus:\s+all", "\n".join(FILES.values()), re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.suffix)
+def test_an_image_runs_as_a_number_by_exec_and_fetches_no_frontend(path):
+    text = path.read_text(encoding="utf-8")
+    assert re.search(r"^USER 10001:10001$", text, re.MULTILINE)
+    assert re.search(r"^ENTRYPOINT \[", text, re.MULTILINE)
+    assert "syntax=" not in text
+    assert "org.opencontainers.image.licenses" in text
