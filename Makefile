@@ -1,4 +1,4 @@
-# Everything a person or CI runs. CI runs `make test` and nothing else.
+# Everything a person or CI runs. CI runs `make test` and `make stack-test`.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -8,7 +8,7 @@ SEED ?= 1 2 3 4 5
 JOBS ?= 1000
 
 help:            ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 demo: .venv/demo ## install what the demo needs, then render demo/jobs.csv on an embedded stack into demo-out/
 	DUBLINE_CONFIG=configs/local.toml $(BIN)/dubline demo
