@@ -90,6 +90,18 @@ def test_devices_are_asked_for_in_the_long_form_that_every_compose_honours():
     assert not re.search(r"^\s+gpus:\s+all", "\n".join(FILES.values()), re.MULTILINE)
 
 
+def test_a_volume_that_a_worker_writes_to_is_a_folder_of_its_image_which_is_its_own():
+    """A volume takes over owner and rights of the folder that it covers; of one that is not there it is root's."""
+    named = "\n".join(text for name, text in FILES.items() if name != "docker-compose.aws.yml")
+    written = set(re.findall(r'"(?:weights|gpus):(/\w+)"', named))
+    assert written == {"/weights", "/gpus"}
+    made = re.search(
+        r"install --directory --owner=10001 --group=10001 (.+)",
+        (ROOT / "docker/Dockerfile.worker").read_text(),
+    )
+    assert written <= set(made[1].split())
+
+
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.suffix)
 def test_an_image_runs_as_a_number_by_exec_and_fetches_no_frontend(path):
     text = path.read_text(encoding="utf-8")
