@@ -49,6 +49,10 @@ class Draining:
         self._note_silence(each.container.node for each in draining if each.container.node not in held)
         return [each for each in draining if self._may_stop(each, held)]
 
+    def begin_anew(self) -> None:
+        """Redis was away: nobody could be heard, so that who was silent before is no more so than the others."""
+        self._silent_since = {}
+
     def _note_silence(self, names: Iterable[str]) -> None:
         now = self._clock()
         self._silent_since = {name: self._silent_since.get(name, now) for name in names}

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from contract.errors import ConfigurationError, HostUnavailable
+from contract.errors import BrokerUnavailable, ConfigurationError, HostUnavailable
 from contract.workers import Worker
 from producer.fleet.crashes import Crashes, backoff_seconds
 from producer.fleet.crew import Crew, Hand
@@ -103,7 +103,13 @@ class Fleet:
             BrokerUnavailable: Redis is away: nothing is started or stopped without it.
             ConfigurationError: at the first look alone: a host cannot start a worker at all.
         """
-        self._changes = []
+        try:
+            return self._look_and_act()
+        except BrokerUnavailable:
+            self._draining.begin_anew()
+            raise
+
+    def _look_and_act(self) -> Standing:
         roster = self._roster.workers()
         self._look_at_hosts()
         crew = Crew.of(self._views, self._slots, roster)
@@ -117,7 +123,8 @@ class Fleet:
         self._looked = True
         staying = [each for each in crew.members if each.name not in stopped | leaving]
         going = [replace(each, state="leaving") for each in crew.members if each.name in leaving - stopped]
-        return Standing(tuple(self._changes), load, (*staying, *going, *started))
+        changes, self._changes = tuple(self._changes), []  # what a look saw that an outage cut short is told by the next
+        return Standing(changes, load, (*staying, *going, *started))
 
     def dismiss(self) -> None:
         """From the next look on all workers are drained."""
