@@ -229,18 +229,18 @@ class Fleet:
         return None
 
     def _drain(self, crew: Crew, names: Collection[str]) -> set[str]:
-        """Those that were told, by name."""
-        told: set[str] = set()
-        leaving = [each for each in crew.hands if each.container.node in names]
-        for each in self._draining.tell(leaving):
-            with self._reaching(each.slot.host):
-                self._hosts[each.slot.host].mark_draining(each.container)
-                told.add(each.container.node)
-                busy = "after the job it has" if each.member.state == "busy" else ""
-                self._changes.append(
-                    Change("draining", each.slot.host, each.slot.name, each.container.node, busy)
-                )
-        return told
+        """Mark them, then tell them: one that was told and is not marked would be there and take no job, for ever. By name."""
+        marked = [each for each in crew.hands if each.container.node in names and self._mark(each)]
+        self._draining.tell(marked)
+        return {each.container.node for each in marked}
+
+    def _mark(self, hand: Hand) -> bool:
+        slot, busy = hand.slot, "after the job it has" if hand.member.state == "busy" else ""
+        with self._reaching(slot.host):
+            self._hosts[slot.host].mark_draining(hand.container)
+            self._changes.append(Change("draining", slot.host, slot.name, hand.container.node, busy))
+            return True
+        return False
 
     def _stop_drained(self, crew: Crew) -> set[str]:
         """Stop them at the same time, for each takes some seconds; those that are gone, by name."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from contract.errors import BrokerUnavailable, ConfigurationError
+from contract.errors import BrokerUnavailable, ConfigurationError, HostUnavailable
 from contract.workers import Worker
 from producer.fleet.crashes import Crashes
 from producer.fleet.draining import SILENT_SECONDS, Draining
@@ -135,9 +135,27 @@ def test_a_worker_that_is_on_the_roster_and_does_not_answer_is_not_stopped(bench
     bench.all_are("idle", 400)
     bench.control.deaf = set(here.nodes)
     bench.fleet.dismiss()
-    assert [bench.step() for _ in range(3)] == [[], [], []]
+    assert [bench.step() for _ in range(3)] == [[("draining", "gpu0")], [], []]
+    assert here.stopped == []
     bench.control.deaf = set()
-    assert [bench.step(), bench.step()] == [[("draining", "gpu0")], [("stopped", "gpu0")]]
+    assert bench.step() == [("stopped", "gpu0")]
+
+
+def test_a_worker_that_cannot_be_marked_is_not_told_either_and_takes_jobs_on(bench, here, monkeypatch):
+    bench.jobs = 1
+    bench.step()
+    bench.all_are("idle", 400)
+    bench.jobs = 0
+
+    def hangs(_):
+        raise HostUnavailable("the container engine of here does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here, "mark_draining", hangs)
+        assert bench.step() == [("away", None)]
+    assert bench.control.told == set()
+    bench.jobs = 1
+    assert [bench.step(), bench.step()] == [[("back", None)], []]
 
 
 def test_a_worker_that_was_told_and_then_does_not_answer_is_not_stopped(bench, here):
