@@ -44,6 +44,18 @@ def test_every_value_of_the_stack_is_explained_in_the_example_and_the_example_ex
     assert variables() - explained - OF_DOCKER == set()
 
 
+def test_a_line_of_the_example_is_right_once_its_sign_is_taken_away():
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    lines = re.findall(r"^#?([A-Z][A-Z0-9_]+=.*)$", example, re.MULTILINE)
+    assert len(lines) > 20
+    assert [each for each in lines if re.search(r"\s", each)] == [], "what follows a value belongs to it"
+
+
+def test_flower_which_reads_the_queue_is_told_no_more_than_where_that_is():
+    told = SERVICES["flower"]["environment"].keys()
+    assert told == {"DUBLINE_REDIS_URL", "FLOWER_BASIC_AUTH"}
+
+
 def test_every_setting_that_the_stack_names_is_one():
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     named = {found for text in FILES.values() for found in re.findall(r"DUBLINE_[A-Z0-9_]+", text)}
