@@ -4,6 +4,7 @@ One Docker project of its own is used, with ports, passwords and a network of it
 """
 
 import csv
+import itertools
 import json
 import os
 import secrets
@@ -121,12 +122,15 @@ class Stack:
         return [each for each in found["workers"] if each["doing"] == "busy"]
 
 
+STARTS = (number / 1000 for number in itertools.count(1))
+"""Never the same twice: a job that was done before is not done again, and would be another worker's."""
+
+
 def rows_of(count, prefix, audio="voice-long.m4a"):
     """Rows whose jobs no other has: each begins at another moment of the portrait."""
-    starts = (secrets.randbelow(1000) / 1000 for _ in range(count))
     return [
-        {"id": f"{prefix}-{number}", "video": "portrait.mp4", "audio": audio, "start": f"{start:.3f}"}
-        for number, start in enumerate(starts)
+        {"id": f"{prefix}-{number}", "video": "portrait.mp4", "audio": audio, "start": f"{next(STARTS):.3f}"}
+        for number in range(count)
     ]
 
 
@@ -150,6 +154,8 @@ def stack(tmp_path_factory, request):
     if request.session.testsfailed:
         print(made.compose("ps", "--all", check=False).stdout)
         print(made.compose("logs", "--tail", "60", "--no-color", check=False).stdout)
+    for each in fleet_workers():  # Compose knows nothing of them
+        docker("rm", "--force", "--volumes", each)
     made.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
 
 
