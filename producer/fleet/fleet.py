@@ -123,7 +123,10 @@ class Fleet:
         self._looked = True
         staying = [each for each in crew.members if each.name not in stopped | leaving]
         going = [replace(each, state="leaving") for each in crew.members if each.name in leaving - stopped]
-        changes, self._changes = tuple(self._changes), []  # what a look saw that an outage cut short is told by the next
+        changes, self._changes = (
+            tuple(self._changes),
+            [],
+        )  # what a look saw that an outage cut short is told by the next
         return Standing(changes, load, (*staying, *going, *started))
 
     def dismiss(self) -> None:
