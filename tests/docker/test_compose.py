@@ -56,6 +56,12 @@ def test_flower_which_reads_the_queue_is_told_no_more_than_where_that_is():
     assert told == {"DUBLINE_REDIS_URL", "FLOWER_BASIC_AUTH"}
 
 
+def test_the_store_s_own_port_for_files_asks_for_a_token_to_read_as_to_write():
+    told = SERVICES["s3"]["environment"]
+    for name in ("WEED_JWT_FILER_SIGNING_KEY", "WEED_JWT_FILER_SIGNING_READ_KEY"):
+        assert told[name] == "${S3_SECRET_KEY}"
+
+
 def test_every_setting_that_the_stack_names_is_one():
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     named = {found for text in FILES.values() for found in re.findall(r"DUBLINE_[A-Z0-9_]+", text)}

@@ -246,6 +246,16 @@ def test_strangers_on_the_network_need_a_key(stack):
     assert "HTTP Error 403" in done.stderr
 
 
+def test_the_store_gives_nothing_to_a_stranger_on_the_network_at_its_other_ports(stack):
+    for port, path in ((8333, "dubline/"), (8888, "buckets/dubline/")):
+        done = stack.compose(
+            *("run", "--rm", "--no-deps", "-T", "--entrypoint", "python", "submit", "-c"),
+            f"from urllib.request import urlopen; urlopen('http://s3:{port}/{path}')",
+            check=False,
+        )
+        assert "HTTP Error 40" in done.stderr, port
+
+
 def test_prometheus_finds_every_process(stack):
     def up():
         with urlopen(
