@@ -51,6 +51,18 @@ def test_a_line_of_the_example_is_right_once_its_sign_is_taken_away():
     assert [each for each in lines if re.search(r"\s", each)] == [], "what follows a value belongs to it"
 
 
+@pytest.mark.parametrize("name", ["worker", "fleet"])
+def test_workers_are_started_when_the_weights_are_there_whoever_starts_them(name):
+    assert SERVICES[name]["depends_on"]["models"] == {"condition": "service_completed_successfully"}
+
+
+def test_no_password_is_left_to_what_an_image_begins_with():
+    secret = re.compile(r"\$\{(\w+_PASSWORD|S3_\w+_KEY)([^}]*)\}")
+    used = secret.findall(FILES["docker-compose.yml"])
+    required = {name for name, how in used if how.startswith(":?")}
+    assert {name for name, _ in used} == required and len(required) == 5
+
+
 def test_flower_which_reads_the_queue_is_told_no_more_than_where_that_is():
     told = SERVICES["flower"]["environment"].keys()
     assert told == {"DUBLINE_REDIS_URL", "FLOWER_BASIC_AUTH"}

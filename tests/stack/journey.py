@@ -176,7 +176,9 @@ def test_the_images_are_built_within_their_sizes_for_nobody_in_particular_and_wi
     assert there == "", "weights are in a layer"
 
 
-@pytest.mark.parametrize("missing", ["REDIS_PASSWORD", "S3_ACCESS_KEY", "FLOWER_PASSWORD"])
+@pytest.mark.parametrize(
+    "missing", ["REDIS_PASSWORD", "S3_ACCESS_KEY", "FLOWER_PASSWORD", "GRAFANA_PASSWORD"]
+)
 def test_a_value_that_is_missing_is_named_with_what_writes_it(stack, missing):
     done = stack.compose("config", "--quiet", check=False, **{missing: ""})
     assert done.returncode != 0
