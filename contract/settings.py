@@ -150,7 +150,7 @@ class Settings(BaseSettings):
 
     # Seeing it run
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
-    """Where a feeder, a watcher or a worker serves /metrics to Prometheus; None: nowhere. The API has its own."""
+    """Where API, feeder, watcher, worker and fleet serve /metrics to Prometheus; None: nowhere."""
     metrics_host: str = "127.0.0.1"
     """The address that it listens on; in a container 0.0.0.0. Whoever reaches it reads figures, and no names."""
     log_format: LogFormat = "text"

@@ -249,9 +249,6 @@ def feeder() -> None:
 app.command()(fleet)
 
 
-app.command()(fleet)
-
-
 @app.command()
 def demo(
     csv: Annotated[Path, typer.Argument(metavar="[CSV]")] = Path("demo/jobs.csv"),

@@ -196,7 +196,7 @@ class LocalStack:
     api_url: str | None = None
     """Of the HTTP API and its page; None where it was not asked for, or its extra is not installed."""
     metrics_urls: dict[str, str] = field(default_factory=dict)
-    """Of feeder, watcher and workers by their names, where the settings have a `metrics_port`: the first one's."""
+    """Of API, feeder, watcher and workers by their names, where the settings have a `metrics_port`: the first one's."""
     services: list[Service] = field(default_factory=list)
     _doorbell: int | None = None
     """The port that the embedded store tells of what is dropped."""
@@ -320,7 +320,7 @@ class LocalStack:
         if flower:
             self._start_flower(environment)
         if api:
-            self._start_api(environment)
+            self._start_api(self._seen(environment, "api"))
         if feeder:
             self._run(self._python("feeder", self._seen(environment, "feeder"), "producer.cli", "feeder"))
         if self.settings.drop:

@@ -26,9 +26,10 @@ def take_gpu(locks: Path | None, devices: Path = DEVICES) -> int | None:
     found = gpus_here(devices) if locks else []
     if locks is None or not found:
         return None
-    for number in found:
+    for place, number in enumerate(found):
         if _lock(locks.expanduser() / f"gpu-{number}.lock"):
-            os.environ.update(CUDA_DEVICE_ORDER="PCI_BUS_ID", CUDA_VISIBLE_DEVICES=str(number))
+            # A container that was given GPU 3 alone has a nvidia3, and CUDA calls it 0.
+            os.environ.update(CUDA_DEVICE_ORDER="PCI_BUS_ID", CUDA_VISIBLE_DEVICES=str(place))
             logger.info("GPU %d is this worker's", number)
             return number
     raise ConfigurationError(

@@ -18,7 +18,7 @@ from docker.types import DeviceRequest, LogConfig
 from docker.utils import kwargs_from_env
 
 from contract.errors import BadRequest, ConfigurationError, HostUnavailable
-from producer.fleet.host import Container, Exit, HostView, Order, Slot
+from producer.fleet.host import NODE, Container, Exit, HostView, Order, Slot
 
 FLEET, SLOT, DEATHS = "dubline.fleet", "dubline.slot", "dubline.deaths"
 """Labels."""
@@ -34,6 +34,8 @@ ALL_GPUS = -1
 START_SECONDS = 120.0
 """A container that was made so long ago and not started was left behind by a fleet that was killed in between."""
 NAME_TAKEN = 409
+NO_NAMES = ("bridge", "default", "host", "none")
+"""Docker's own networks, which know no names."""
 _NO_DRIVER = "could not select device driver"
 
 
@@ -154,6 +156,7 @@ class DockerHost:
             binds=list(order.volumes),
             device_requests=[] if slot.device is None else [_gpus(device=slot.device)],
         )
+        config["NetworkingConfig"] = _endpoints(order.network)
         config["StopTimeout"] = order.stop_seconds  # for a `docker stop` by hand, too
         with self._translated():
             try:
@@ -276,6 +279,13 @@ def _reason(error: Exception) -> str:
 def _gpus(*, count: int | None = None, device: int | None = None) -> Any:
     ids = None if device is None else [str(device)]
     return DeviceRequest(driver=DRIVER, count=count, device_ids=ids, capabilities=[["gpu"]])
+
+
+def _endpoints(network: str | None) -> dict[str, Any]:
+    """Known in a network of somebody's own as `worker`, as those of Compose are: so Prometheus finds them."""
+    if network is None or network in NO_NAMES or network.startswith("container:"):
+        return {}
+    return {"EndpointsConfig": {network: {"Aliases": [NODE]}}}
 
 
 def _environment(order: Order, slot: Slot) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """How a worker goes without a job lost: it takes no more, ends the one at hand, and is stopped when it holds none.
 
-Three steps, each of which may be the last of this process: the worker is told to stop consuming, which is noted on its
-container; then it is left to work; then, idle on the roster for two looks and holding no message by its own word, it is
+Three steps, each of which may be the last of this process: that it goes is noted on its container, and it is told to stop
+consuming, at each look anew; then it is left to work; then, idle on the roster for two looks and holding no message by its own word, it is
 stopped. A worker that is still starting is told when it is there; one that for half a minute neither answers nor is on
 the roster is stopped all the same. Should it have a job in that moment, its grace period hands the job back.
 """
@@ -36,18 +36,21 @@ class Draining:
         self._clock = clock
         self._silent_since: dict[str, float] = {}
 
-    def tell(self, hands: Sequence[Hand]) -> list[Hand]:
-        """Tell workers to take no more jobs; those that heard it, or are not there to hear it."""
-        heard = self._control.stop_consuming([each.container.node for each in hands])
-        return [each for each in hands if each.container.node in heard or each.worker is None]
+    def tell(self, marked: Sequence[Hand]) -> None:
+        """Tell workers to take no more jobs; who does not hear it now is told at each look."""
+        self._control.stop_consuming([each.container.node for each in marked])
 
     def done(self, draining: Sequence[Hand]) -> list[Hand]:
         """Those of the marked workers that hold no job and will take none."""
-        # Said again: a worker that was starting when it was marked heard nothing of it.
+        # Said again: a worker that was starting when it was marked, or marked by a fleet that was killed, heard nothing of it.
         heard = self._control.stop_consuming([each.container.node for each in draining])
         held = self._control.held([each.container.node for each in draining if each.container.node in heard])
         self._note_silence(each.container.node for each in draining if each.container.node not in held)
         return [each for each in draining if self._may_stop(each, held)]
+
+    def begin_anew(self) -> None:
+        """Redis was away: nobody could be heard, so that who was silent before is no more so than the others."""
+        self._silent_since = {}
 
     def _note_silence(self, names: Iterable[str]) -> None:
         now = self._clock()

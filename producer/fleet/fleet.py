@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from contract.errors import ConfigurationError, HostUnavailable
+from contract.errors import BrokerUnavailable, ConfigurationError, HostUnavailable
 from contract.workers import Worker
 from producer.fleet.crashes import Crashes, backoff_seconds
 from producer.fleet.crew import Crew, Hand
@@ -103,7 +103,13 @@ class Fleet:
             BrokerUnavailable: Redis is away: nothing is started or stopped without it.
             ConfigurationError: at the first look alone: a host cannot start a worker at all.
         """
-        self._changes = []
+        try:
+            return self._look_and_act()
+        except BrokerUnavailable:
+            self._draining.begin_anew()
+            raise
+
+    def _look_and_act(self) -> Standing:
         roster = self._roster.workers()
         self._look_at_hosts()
         crew = Crew.of(self._views, self._slots, roster)
@@ -117,7 +123,11 @@ class Fleet:
         self._looked = True
         staying = [each for each in crew.members if each.name not in stopped | leaving]
         going = [replace(each, state="leaving") for each in crew.members if each.name in leaving - stopped]
-        return Standing(tuple(self._changes), load, (*staying, *going, *started))
+        changes, self._changes = (
+            tuple(self._changes),
+            [],
+        )  # what a look saw that an outage cut short is told by the next
+        return Standing(changes, load, (*staying, *going, *started))
 
     def dismiss(self) -> None:
         """From the next look on all workers are drained."""
@@ -222,18 +232,18 @@ class Fleet:
         return None
 
     def _drain(self, crew: Crew, names: Collection[str]) -> set[str]:
-        """Those that were told, by name."""
-        told: set[str] = set()
-        leaving = [each for each in crew.hands if each.container.node in names]
-        for each in self._draining.tell(leaving):
-            with self._reaching(each.slot.host):
-                self._hosts[each.slot.host].mark_draining(each.container)
-                told.add(each.container.node)
-                busy = "after the job it has" if each.member.state == "busy" else ""
-                self._changes.append(
-                    Change("draining", each.slot.host, each.slot.name, each.container.node, busy)
-                )
-        return told
+        """Mark them, then tell them: one that was told and is not marked would be there and take no job, for ever. By name."""
+        marked = [each for each in crew.hands if each.container.node in names and self._mark(each)]
+        self._draining.tell(marked)
+        return {each.container.node for each in marked}
+
+    def _mark(self, hand: Hand) -> bool:
+        slot, busy = hand.slot, "after the job it has" if hand.member.state == "busy" else ""
+        with self._reaching(slot.host):
+            self._hosts[slot.host].mark_draining(hand.container)
+            self._changes.append(Change("draining", slot.host, slot.name, hand.container.node, busy))
+            return True
+        return False
 
     def _stop_drained(self, crew: Crew) -> set[str]:
         """Stop them at the same time, for each takes some seconds; those that are gone, by name."""

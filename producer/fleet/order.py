@@ -1,5 +1,6 @@
 """What a worker's container is told: what this process is told, but for what is of this machine or no worker's business."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from producer.fleet.host import Order
 
 KEPT_BACK = frozenset(
     # folders of this machine: the image has its own
-    {"scratch", "weights", "prepared", "api_keys"}
+    {"scratch", "weights", "prepared", "api_keys", "gpu_locks"}
     # secrets that no worker needs
     | {"webhook_secret", "flower_user", "flower_password"}
 )
+OF_AWS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+"""Credentials by AWS's own names, where the settings name none."""
 AFTER_GRACE_SECONDS = 30.0
 """A worker needs 15 s at most to give its job back, and a few to end."""
 LOOPBACK = ("127.", "localhost", "::1", "[::1]")
@@ -44,9 +47,13 @@ def order_of(
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """The settings that were told to this process, by its environment or its file, as variables."""
+    """The settings that were told to this process, by its environment or its file, as variables; and credentials of AWS."""
     told = {name: getattr(settings, name) for name in sorted(settings.model_fields_set - KEPT_BACK)}
-    return {PREFIX + name.upper(): _text(value) for name, value in told.items() if value is not None}
+    named = {PREFIX + name.upper(): _text(value) for name, value in told.items() if value is not None}
+    own_keys = (
+        {} if settings.s3_access_key else {name: os.environ[name] for name in OF_AWS if os.environ.get(name)}
+    )
+    return named | own_keys
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,7 @@ import urllib.request
 
 import pytest
 
+from contract import scrape
 from contract.errors import ConfigurationError
 from contract.metrics import WorkerMetrics
 from contract.scrape import FILES, counted_by_children, exposed
@@ -51,7 +52,8 @@ def test_metrics_are_served_while_the_block_runs_and_the_port_is_free_afterwards
     assert "process_start_time_seconds" in text and "_created" not in text
 
 
-def test_without_a_port_nothing_is_served():
+def test_without_a_port_nothing_is_served(monkeypatch):
+    monkeypatch.setattr(scrape, "start_http_server", lambda *_: pytest.fail("it is served"))
     with exposed(Settings(), WorkerMetrics().registry):
         pass
 

@@ -44,6 +44,36 @@ def test_every_value_of_the_stack_is_explained_in_the_example_and_the_example_ex
     assert variables() - explained - OF_DOCKER == set()
 
 
+def test_a_line_of_the_example_is_right_once_its_sign_is_taken_away():
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    lines = re.findall(r"^#?([A-Z][A-Z0-9_]+=.*)$", example, re.MULTILINE)
+    assert len(lines) > 20
+    assert [each for each in lines if re.search(r"\s", each)] == [], "what follows a value belongs to it"
+
+
+@pytest.mark.parametrize("name", ["worker", "fleet"])
+def test_workers_are_started_when_the_weights_are_there_whoever_starts_them(name):
+    assert SERVICES[name]["depends_on"]["models"] == {"condition": "service_completed_successfully"}
+
+
+def test_no_password_is_left_to_what_an_image_begins_with():
+    secret = re.compile(r"\$\{(\w+_PASSWORD|S3_\w+_KEY)([^}]*)\}")
+    used = secret.findall(FILES["docker-compose.yml"])
+    required = {name for name, how in used if how.startswith(":?")}
+    assert {name for name, _ in used} == required and len(required) == 5
+
+
+def test_flower_which_reads_the_queue_is_told_no_more_than_where_that_is():
+    told = SERVICES["flower"]["environment"].keys()
+    assert told == {"DUBLINE_REDIS_URL", "FLOWER_BASIC_AUTH"}
+
+
+def test_the_store_s_own_port_for_files_asks_for_a_token_to_read_as_to_write():
+    told = SERVICES["s3"]["environment"]
+    for name in ("WEED_JWT_FILER_SIGNING_KEY", "WEED_JWT_FILER_SIGNING_READ_KEY"):
+        assert told[name] == "${S3_SECRET_KEY}"
+
+
 def test_every_setting_that_the_stack_names_is_one():
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     named = {found for text in FILES.values() for found in re.findall(r"DUBLINE_[A-Z0-9_]+", text)}
@@ -88,6 +118,18 @@ def test_devices_are_asked_for_in_the_long_form_that_every_compose_honours():
     (device,) = worker["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["count"]) == ("nvidia", "all") and "gpu" in device["capabilities"]
     assert not re.search(r"^\s+gpus:\s+all", "\n".join(FILES.values()), re.MULTILINE)
+
+
+def test_a_volume_that_a_worker_writes_to_is_a_folder_of_its_image_which_is_its_own():
+    """A volume takes over owner and rights of the folder that it covers; of one that is not there it is root's."""
+    named = "\n".join(text for name, text in FILES.items() if name != "docker-compose.aws.yml")
+    written = set(re.findall(r'"(?:weights|gpus):(/\w+)"', named))
+    assert written == {"/weights", "/gpus"}
+    made = re.search(
+        r"install --directory --owner=10001 --group=10001 (.+)",
+        (ROOT / "docker/Dockerfile.worker").read_text(),
+    )
+    assert written <= set(made[1].split())
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.suffix)

@@ -459,3 +459,13 @@ def test_each_process_of_a_stack_gets_a_port_for_metrics_of_its_own_where_they_a
     ports = [asked._seen({}, name)["DUBLINE_METRICS_PORT"] for name in ("feeder", "worker1", "worker2")]
     assert ports == ["9108", "9109", "9110"]
     assert asked.metrics_urls["worker1"] == "http://127.0.0.1:9109/metrics"
+
+
+def test_no_two_processes_of_a_stack_are_given_the_same_port_for_metrics(tmp_path, monkeypatch):
+    started = {}
+    monkeypatch.setattr(LocalStack, "_run", lambda _, command: started.update({command.name: command}))
+    asked = LocalStack(tmp_path, Settings(metrics_port=9108, drop="s3://dubline/drop/"))
+    asked._start_processes(workers=2, feeder=True, flower=False, api=True)
+    ports = {name: each.env["DUBLINE_METRICS_PORT"] for name, each in started.items()}
+    assert ports.keys() == {"api", "feeder", "watch", "worker1", "worker2"}
+    assert len(set(ports.values())) == len(ports), ports

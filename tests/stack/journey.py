@@ -174,7 +174,9 @@ def test_the_images_are_built_within_their_sizes_for_nobody_in_particular_and_wi
     assert there == "", "weights are in a layer"
 
 
-@pytest.mark.parametrize("missing", ["REDIS_PASSWORD", "S3_ACCESS_KEY", "FLOWER_PASSWORD"])
+@pytest.mark.parametrize(
+    "missing", ["REDIS_PASSWORD", "S3_ACCESS_KEY", "FLOWER_PASSWORD", "GRAFANA_PASSWORD"]
+)
 def test_a_value_that_is_missing_is_named_with_what_writes_it(stack, missing):
     done = stack.compose("config", "--quiet", check=False, **{missing: ""})
     assert done.returncode != 0
@@ -242,6 +244,16 @@ def test_strangers_on_the_network_need_a_key(stack):
         check=False,
     )
     assert "HTTP Error 403" in done.stderr
+
+
+def test_the_store_gives_nothing_to_a_stranger_on_the_network_at_its_other_ports(stack):
+    for port, path in ((8333, "dubline/"), (8888, "buckets/dubline/")):
+        done = stack.compose(
+            *("run", "--rm", "--no-deps", "-T", "--entrypoint", "python", "submit", "-c"),
+            f"from urllib.request import urlopen; urlopen('http://s3:{port}/{path}')",
+            check=False,
+        )
+        assert "HTTP Error 40" in done.stderr, port
 
 
 def test_prometheus_finds_every_process(stack):

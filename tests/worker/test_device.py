@@ -57,6 +57,12 @@ def test_the_gpu_of_a_worker_that_was_killed_is_free_again(start):
     assert start()[1] == ["0", "0"]
 
 
+def test_of_the_gpus_that_a_container_was_given_cuda_counts_from_0(machine, start):
+    (machine / "nvidia0").unlink()
+    (machine / "nvidia3").touch()
+    assert [start()[1] for _ in range(2)] == [["1", "0"], ["3", "1"]]
+
+
 def test_a_worker_more_than_gpus_is_refused_with_what_to_do(start, tmp_path, machine):
     start(), start()
     with pytest.raises(ConfigurationError, match=r"hold all 2 GPUs .* start one worker for each GPU"):

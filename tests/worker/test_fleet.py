@@ -229,7 +229,7 @@ def test_a_worker_that_is_drained_ends_its_job_takes_no_other_and_may_be_stopped
         begun("moving-6")
         until(lambda: [each.doing for each in roster.workers()] == ["busy"])
         assert control.held([f"worker@{host}"]) == {f"worker@{host}": 1}
-        assert [each.container.id for each in draining.tell(hands())] == ["id"]
+        draining.tell(hands())
         publish(app, next_one)
         while manifest_of(storage, moving.row) is None:
             assert draining.done(hands()) == []

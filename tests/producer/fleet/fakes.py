@@ -3,7 +3,7 @@
 import itertools
 from dataclasses import replace
 
-from contract.errors import ConfigurationError, HostUnavailable
+from contract.errors import BrokerUnavailable, ConfigurationError, HostUnavailable
 from producer.fleet.host import Container, Exit, HostView
 
 NUMBERS = itertools.count(1)
@@ -74,10 +74,13 @@ class FakeControl:
 
     def __init__(self):
         self.deaf = set()
+        self.is_away = False
         self.told = set()
         self.holding = {}
 
     def stop_consuming(self, names):
+        if self.is_away:
+            raise BrokerUnavailable("Redis does not take messages")
         heard = frozenset(names) - self.deaf
         self.told |= heard
         return heard

@@ -89,6 +89,24 @@ def test_a_worker_is_told_what_it_is_told_and_is_shut_in(host, sleeper):
 
 
 @pytest.fixture
+def network(host):
+    made = host._client.networks.create(f"{host._fleet}-network")
+    yield made
+    for each in host.look().containers:
+        made.disconnect(each.id, force=True)
+    made.remove()
+
+
+def test_in_a_network_of_its_own_a_worker_is_found_by_the_name_by_which_prometheus_asks(
+    host, sleeper, network
+):
+    made = host.start(Slot(host.name, "cpu0"), order(host, sleeper, network=network.name), 0)
+    assert "worker" in attrs(host, made)["NetworkSettings"]["Networks"][network.name]["Aliases"]
+    prometheus = (Path(__file__).parents[3] / "docker/prometheus/prometheus.yml").read_text()
+    assert "names: [worker], type: A" in prometheus
+
+
+@pytest.fixture
 def with_gpus(host, sleeper):
     """Workers in the slots of four GPUs, of an engine that has some, or a stub in their place."""
     made = []

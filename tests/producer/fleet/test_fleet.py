@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from contract.errors import ConfigurationError
+from contract.errors import BrokerUnavailable, ConfigurationError, HostUnavailable
 from contract.workers import Worker
 from producer.fleet.crashes import Crashes
 from producer.fleet.draining import SILENT_SECONDS, Draining
@@ -135,9 +135,27 @@ def test_a_worker_that_is_on_the_roster_and_does_not_answer_is_not_stopped(bench
     bench.all_are("idle", 400)
     bench.control.deaf = set(here.nodes)
     bench.fleet.dismiss()
-    assert [bench.step() for _ in range(3)] == [[], [], []]
+    assert [bench.step() for _ in range(3)] == [[("draining", "gpu0")], [], []]
+    assert here.stopped == []
     bench.control.deaf = set()
-    assert [bench.step(), bench.step()] == [[("draining", "gpu0")], [("stopped", "gpu0")]]
+    assert bench.step() == [("stopped", "gpu0")]
+
+
+def test_a_worker_that_cannot_be_marked_is_not_told_either_and_takes_jobs_on(bench, here, monkeypatch):
+    bench.jobs = 1
+    bench.step()
+    bench.all_are("idle", 400)
+    bench.jobs = 0
+
+    def hangs(_):
+        raise HostUnavailable("the container engine of here does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here, "mark_draining", hangs)
+        assert bench.step() == [("away", None)]
+    assert bench.control.told == set()
+    bench.jobs = 1
+    assert [bench.step(), bench.step()] == [[("back", None)], []]
 
 
 def test_a_worker_that_was_told_and_then_does_not_answer_is_not_stopped(bench, here):
@@ -255,6 +273,39 @@ def test_a_crash_loop_is_said_once_with_the_end_of_the_log(bench, here):
     assert changes[-1].log == ("Traceback", "it broke")
     assert changes[-1].note == "exit code 1 after 2 s, 3 times in a row; again in 4 s"
     assert len(here.started) == 8, "it is still tried"
+
+
+def test_what_was_seen_when_redis_went_away_is_told_when_it_is_back(bench, here):
+    bench.jobs = 1
+    bench.step()
+    bench.all_are("busy")
+    bench.fleet.dismiss()
+    bench.step()
+    here.is_away, bench.control.is_away = True, True
+    with pytest.raises(BrokerUnavailable):
+        bench.step()
+    bench.control.is_away = False
+    assert bench.step() == [("away", None)]
+
+
+def test_a_silence_from_before_an_outage_of_redis_counts_no_more_after_it(bench, here):
+    """A worker that did not answer just before Redis lost its memory is busy, and is on its way back."""
+    bench.jobs = 1
+    bench.step()
+    bench.all_are("busy", 40)
+    bench.fleet.dismiss()
+    bench.step()
+    bench.control.deaf = set(here.nodes)
+    assert bench.step() == []
+    bench.control.is_away = True
+    with pytest.raises(BrokerUnavailable):
+        bench.step()
+    bench.time += 60
+    bench.control.is_away, bench.roster = False, {}
+    assert bench.step() == []
+    bench.time += SILENT_SECONDS - 1
+    assert bench.step() == []
+    assert here.stopped == []
 
 
 def test_the_next_process_goes_on_with_the_count_of_deaths(bench, here):

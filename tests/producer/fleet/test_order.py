@@ -5,9 +5,15 @@ from pydantic import SecretStr
 
 from contract.errors import BadRequest, ConfigurationError
 from contract.settings import Settings
-from producer.fleet.order import environment_of, order_of, refuse_loopback
+from producer.fleet.order import OF_AWS, environment_of, order_of, refuse_loopback
 
 REACHABLE = {"redis_url": SecretStr("redis://:p%40ss@broker:6379/0"), "s3_endpoint": "http://store:8333"}
+
+
+@pytest.fixture(autouse=True)
+def _nobody_s_credentials(monkeypatch):
+    for name in OF_AWS:
+        monkeypatch.delenv(name, raising=False)
 
 
 def test_workers_are_told_what_this_process_is_told_by_its_environment_and_its_file(monkeypatch, tmp_path):
@@ -38,10 +44,20 @@ def test_folders_of_this_machine_and_secrets_that_no_worker_needs_stay_here():
         "weights": "/here",
         "scratch": "/here",
         "prepared": "/here",
+        "gpu_locks": "/here",
         "webhook_secret": SecretStr("whsec_" + "a" * 32),
         "flower_password": SecretStr("secret"),
     }
     assert environment_of(Settings(**kept)) == {}
+
+
+def test_credentials_by_the_names_of_aws_are_passed_on_where_the_settings_have_none(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "")
+    assert environment_of(Settings()) == {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "secret"}
+    own = {"s3_access_key": SecretStr("own"), "s3_secret_key": SecretStr("own")}
+    assert not [name for name in environment_of(Settings(**own)) if name.startswith("AWS_")]
 
 
 def test_a_worker_is_killed_only_after_its_grace_period():
