@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 .PHONY: help demo test lint types imports unit chaos hostile dispatch dashboard stack stack-test lock debian clean
 SEED ?= 1 2 3 4 5
 JOBS ?= 1000

@@ -237,7 +237,7 @@ def _exporter(endpoint: str) -> "SpanExporter":
             result = self._sender.export(spans)
             was_away, self._is_away = self._is_away, result is not SpanExportResult.SUCCESS
             if self._is_away and not was_away:
-                logger.warning("traces are dropped: %s does not take them", endpoint)
+                logger.warning("traces are dropped: %s does not take them", endpoint.rpartition("@")[2])
             if was_away and not self._is_away:
                 logger.info("traces are taken again")
             return result

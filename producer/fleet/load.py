@@ -26,12 +26,12 @@ class Demand:
     def look(self, others: int = 0) -> Load:
         """What there is to do now, of which `others` do a part. Raises BrokerUnavailable while Redis is away.
 
-        The queue holds a window of what feeders know; without a feeder, or where it knows of less, the queue counts.
+        The queue counts only where no feeder tells: it holds a window of the rows, and after a while some of them twice.
         """
         told, queue, pace = self._backlog.look(), self._queue.look(), self._pace.look()
         seen = pace.seconds_per_job
         return Load(
-            jobs=max(told.rows if told else 0, queue.depth + queue.held),
+            jobs=told.rows if told else queue.depth + queue.held,
             oldest_seconds=queue.oldest_seconds,
             seconds_per_job=self._assumed_seconds if seen is None else seen,
             assumed=seen is None,

@@ -68,10 +68,10 @@ def test_flower_which_reads_the_queue_is_told_no_more_than_where_that_is():
     assert told == {"DUBLINE_REDIS_URL", "FLOWER_BASIC_AUTH"}
 
 
-def test_the_store_s_own_port_for_files_asks_for_a_token_to_read_as_to_write():
-    told = SERVICES["s3"]["environment"]
-    for name in ("WEED_JWT_FILER_SIGNING_KEY", "WEED_JWT_FILER_SIGNING_READ_KEY"):
-        assert told[name] == "${S3_SECRET_KEY}"
+def test_of_the_store_only_s3_itself_listens_in_the_network():
+    command = (ROOT / "docker" / "Dockerfile.s3").read_text(encoding="utf-8").partition('CMD ["server')[2]
+    assert '"-ip.bind=127.0.0.1"' in command and '"-s3.ip.bind=0.0.0.0"' in command
+    assert command.count("0.0.0.0") == 1
 
 
 def test_every_setting_that_the_stack_names_is_one():
