@@ -11,7 +11,7 @@ from contract.settings import PREFIX, Settings
 ROOT = Path(__file__).parents[2]
 FILES = {path.name: path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("docker-compose*.yml"))}
 DOCKERFILES = sorted((ROOT / "docker").glob("Dockerfile.*"))
-ONE_SHOTS = {"models", "submit"}
+ONE_SHOTS = {"bucket", "models", "submit"}
 OF_DOCKER = {
     "COMPOSE_PROJECT_NAME",
     "COMPOSE_PROFILES",
@@ -109,7 +109,10 @@ def test_on_aws_nothing_leads_to_the_store_of_this_machine():
             if each.startswith("DUBLINE_S3_") and not each.endswith(("BUCKET", "REGION")):
                 assert said[each] == "", (name, each)
     assert COMPOSE["docker-compose.aws.yml"]["services"].keys() == {
-        name for name, service in SERVICES.items() if "DUBLINE_S3_BUCKET" in service.get("environment", {})
+        name
+        for name, service in SERVICES.items()
+        if "DUBLINE_S3_BUCKET" in service.get("environment", {})
+        and "local" not in service.get("profiles", ())
     }
 
 

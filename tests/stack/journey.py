@@ -342,6 +342,7 @@ def told(done):
         ("feeder", "DUBLINE_REDIS_URL", "redis://redis:6379/0", "Redis refuses the credentials"),
         ("feeder", "DUBLINE_REDIS_URL", "redis://:wrong@redis:6379/0", "Redis refuses the credentials"),
         ("feeder", "DUBLINE_S3_SECRET_KEY", "wrong", "DUBLINE_S3"),
+        ("feeder", "DUBLINE_S3_BUCKET", "another", "another"),
         ("api", "DUBLINE_API_TRUSTED", "everybody", "DUBLINE_API_TRUSTED: 'everybody' does not appear"),
         ("api", "DUBLINE_API_TRUSTED", "", "without keys the API serves this machine alone"),
     ],
