@@ -6,6 +6,7 @@ ever, and none would reach a job.
 """
 
 import logging
+import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +19,12 @@ logger = logging.getLogger(__name__)
 
 
 def mark_of(worker: int, scratch: Path | None) -> Path:
-    """Where processes of the worker with that id leave their mark; it goes when the worker starts anew."""
-    return (scratch.expanduser() if scratch else Path(gettempdir())) / f"dubline-setting-up-{worker}"
+    """Where processes of the worker with that id leave their mark; it goes when the worker starts anew.
+
+    Containers that share a scratch volume have the same ids, and names of their own.
+    """
+    name = f"dubline-setting-up-{platform.node()}-{worker}"
+    return (scratch.expanduser() if scratch else Path(gettempdir())) / name
 
 
 def ahead(set_up: Callable[[], object], mark: Path) -> None:

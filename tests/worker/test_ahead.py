@@ -99,6 +99,7 @@ def test_where_no_mark_can_be_left_nothing_is_tried(tmp_path, caplog):
 
 def test_each_worker_has_a_mark_of_its_own(tmp_path):
     assert mark_of(7, tmp_path) != mark_of(8, tmp_path)
+    assert platform.node() in mark_of(7, tmp_path).name, "those of two containers have the same ids"
     assert mark_of(7, None).is_absolute()
 
 
