@@ -1,5 +1,6 @@
 """The engine is warm before the first job; where it cannot be, a job says why, and no process is replaced for ever."""
 
+import platform
 import subprocess
 import sys
 import time
