@@ -21,4 +21,6 @@ printf 'engine: %s s\n' $(($(now) - began))
 began=$(now)
 bash $here/images.sh || skip "the images that docker/ begins with can neither be pulled nor made here"
 printf 'base images: %s s\n' $(($(now) - began))
-.venv/bin/pytest $here/journey.py -p no:randomly -x --durations=0 --durations-min=1 "$@"
+# The fleet's tests that need an engine, then the journey.
+.venv/bin/pytest tests/producer/fleet/test_dockerhost.py tests/producer/fleet/test_end_to_end.py $here/journey.py \
+  -x --durations=12 --durations-min=1 "$@"
