@@ -294,7 +294,7 @@ def test_prometheus_finds_every_process(stack):
 
 def test_two_workers_both_work(stack):
     stack.compose("up", "--detach", "--wait", "--no-recreate", "--scale", "worker=2", "worker")
-    manifests = stack.until_done(stack.submit("two", rows_of(4, "two", audio="voice-short.wav")))
+    manifests = stack.until_done(stack.submit("two", rows_of(6, "two", audio="voice-short.wav")))
     hosts = {each["Config"]["Hostname"] for each in stack.containers("worker")}
     assert {each["attempt"]["host"] for each in manifests} == hosts
 
@@ -384,7 +384,7 @@ def test_a_fleet_goes_from_none_to_two_and_back_to_none(stack):
     how = {"FLEET_MAX": 2, "FLEET_IDLE": "5s", "FLEET_WITHIN": "5s", **docker_socket()}
     stack.compose("--profile", "fleet", "up", "--detach", "--wait", "fleet", **how)
     assert fleet_workers() == []
-    batch = stack.submit("fleet", rows_of(4, "fleet", audio="voice-short.wav"))
+    batch = stack.submit("fleet", rows_of(6, "fleet", audio="voice-short.wav"))
     both = until(lambda: len(found := fleet_workers()) == 2 and found, 60, "two workers are there")
     manifests = stack.until_done(batch)
     hosts = {json.loads(docker("inspect", each).stdout)[0]["Config"]["Hostname"] for each in both}
